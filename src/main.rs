@@ -1,0 +1,2 @@
+//! The `chronolith` binary: hands over to `cli`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The one place that serialises with bincode: catalog values and segment footers, each behind its own version byte.

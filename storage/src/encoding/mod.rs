@@ -1,0 +1,1 @@
+//! Encodings of integer, float, timestamp, histogram and string columns.

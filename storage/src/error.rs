@@ -1,0 +1,93 @@
+//! Everything that can go wrong in the engine.
+
+use std::{io, path::PathBuf};
+
+/// What the engine's calls return.
+pub type Result<T, E = StorageError> = std::result::Result<T, E>;
+
+/// Why the engine could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// The file system refused.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// Bytes on disk are not what was written there.
+    #[error("{}: damaged at byte {offset}: {reason}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// Where in the file.
+        offset: u64,
+        /// What does not fit.
+        reason: String,
+    },
+    /// Bytes do not follow the format they claim; used by decoders that do not know their file.
+    #[error("malformed {what}: {reason}")]
+    Malformed {
+        /// What was decoded.
+        what: &'static str,
+        /// What does not fit.
+        reason: String,
+    },
+    /// The file or directory was written by a newer version.
+    #[error("{}: format version {found} is newer than {supported}, the newest this program knows; nothing was changed. Use a newer chronolith", path.display())]
+    NewerFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The newest version that is understood.
+        supported: u32,
+    },
+    /// Another process has the directory open.
+    #[error("{} is in use by another process; stop it, or open the directory read-only", path.display())]
+    Locked {
+        /// The data directory.
+        path: PathBuf,
+    },
+    /// The log failed before; writes stay refused until the directory is opened again.
+    #[error("writes are stopped since the write-ahead log failed ({reason}); reads go on. Mend the disk, then restart")]
+    Poisoned {
+        /// The first failure.
+        reason: String,
+    },
+    /// The disk is full, or nearly; writes go on when there is space again.
+    #[error("no space left in {}: {reason}", path.display())]
+    DiskFull {
+        /// The data directory.
+        path: PathBuf,
+        /// What was seen.
+        reason: String,
+    },
+    /// The memory budget does not allow another series.
+    #[error("memory budget of {budget_bytes} bytes is used up by {series} series; new series are refused. {offender}")]
+    OverBudget {
+        /// The budget.
+        budget_bytes: usize,
+        /// How many series there are.
+        series: usize,
+        /// Which label holds the most values.
+        offender: String,
+    },
+    /// The database was opened without the right to write.
+    #[error("the database is open read-only")]
+    ReadOnly,
+    /// The database is shutting down.
+    #[error("the database is closed")]
+    Closed,
+    /// The catalog refused.
+    #[error("catalog: {0}")]
+    Catalog(String),
+    /// A matcher is invalid.
+    #[error(transparent)]
+    Matcher(#[from] crate::model::matcher::MatcherError),
+    /// What was asked makes no sense.
+    #[error("{0}")]
+    Invalid(String),
+}

@@ -1,0 +1,57 @@
+//! Time as the engine counts it: milliseconds since the Unix epoch, in `i64`.
+
+/// An inclusive range of timestamps in milliseconds since the Unix epoch. A range with `start > end` is empty.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TimeRange {
+    /// First timestamp inside the range.
+    pub start: i64,
+    /// Last timestamp inside the range.
+    pub end: i64,
+}
+
+impl TimeRange {
+    /// All of time.
+    pub const ALL: Self = Self { start: i64::MIN, end: i64::MAX };
+
+    /// The range from `start` to `end`, both inside.
+    #[must_use]
+    pub const fn new(start: i64, end: i64) -> Self {
+        Self { start, end }
+    }
+
+    /// Whether no timestamp is inside.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.start > self.end
+    }
+
+    /// Whether `t` is inside.
+    #[must_use]
+    pub const fn contains(&self, t: i64) -> bool {
+        self.start <= t && t <= self.end
+    }
+
+    /// Whether some timestamp is inside both.
+    #[must_use]
+    pub const fn overlaps(&self, other: &Self) -> bool {
+        self.start <= other.end && other.start <= self.end && !self.is_empty() && !other.is_empty()
+    }
+
+    /// The timestamps inside both; may be empty.
+    #[must_use]
+    pub fn intersect(&self, other: &Self) -> Self {
+        Self { start: self.start.max(other.start), end: self.end.min(other.end) }
+    }
+
+    /// The smallest range that holds both.
+    #[must_use]
+    pub fn union(&self, other: &Self) -> Self {
+        if self.is_empty() {
+            return *other;
+        }
+        if other.is_empty() {
+            return *self;
+        }
+        Self { start: self.start.min(other.start), end: self.end.max(other.end) }
+    }
+}
