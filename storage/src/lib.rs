@@ -8,6 +8,7 @@
 pub mod clock;
 mod codec;
 pub mod encoding;
+mod memtable;
 mod error;
 pub mod model;
 pub mod read;
