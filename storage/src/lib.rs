@@ -14,6 +14,7 @@ pub mod model;
 pub mod read;
 pub mod rng;
 pub mod vfs;
+pub mod wal;
 
 pub use error::{Result, StorageError};
 pub use model::{
