@@ -5,6 +5,7 @@
 //!
 //! It is not: a server, a query language, an async library. It knows no protocol and never parses PromQL.
 
+pub mod catalog;
 pub mod clock;
 mod codec;
 pub mod encoding;

@@ -231,11 +231,11 @@ fn a_flipped_bit_costs_one_frame_and_is_told() {
             assert_eq!(numbers, expected, "byte {at} bit {bit}: {end:?}");
             let lost: Vec<u64> = end.damaged.iter().flat_map(|d| d.lost.clone()).collect();
             match hit {
-                None => assert_eq!(end.damaged, [Damage { offset: 0, len: 24, lost: 1..1 }]),
+                None => assert!(lost.is_empty() && end.damaged.len() == 1 && end.damaged[0].len == 24),
                 Some(8) => assert_eq!(end.torn, Some(ends[8]..ends[9])),
                 Some(n) => {
                     assert_eq!(lost, [n as u64 + 1], "sequence numbers begin with 1");
-                    assert_eq!(end.unread().collect::<Vec<_>>(), [ends[n]..ends[n + 1]]);
+                    assert!(end.unread().eq(std::iter::once(ends[n]..ends[n + 1])));
                 }
             }
         }

@@ -17,6 +17,8 @@ pub(super) struct Image {
     durable: Vec<u8>,
     /// Sectors that the next sync has to write.
     dirty: BTreeSet<usize>,
+    /// Lengths that the file may have on disk since the last sync, as inclusive ranges.
+    lengths: Vec<(usize, usize)>,
 }
 
 impl Image {
@@ -33,14 +35,21 @@ impl Image {
 
     pub(super) fn write_at(&mut self, buf: &[u8], offset: usize) {
         let end = offset + buf.len();
-        if end > self.current.len() {
-            self.set_len(end);
+        let old = self.current.len();
+        if end > old {
+            self.resize(end);
+            self.lengths.push((old, end));
         }
         self.current[offset..end].copy_from_slice(buf);
         self.touch(offset, end);
     }
 
     pub(super) fn set_len(&mut self, len: usize) {
+        self.resize(len);
+        self.lengths.push((len, len));
+    }
+
+    fn resize(&mut self, len: usize) {
         let old = self.current.len();
         self.current.resize(len, 0);
         if len < old {
@@ -59,6 +68,7 @@ impl Image {
 
     pub(super) fn sync(&mut self) {
         self.durable.resize(self.current.len(), 0);
+        self.lengths.clear();
         for sector in std::mem::take(&mut self.dirty) {
             copy_sector(&mut self.durable, &self.current, sector);
         }
@@ -80,16 +90,19 @@ impl Image {
         }
     }
 
-    /// The file after a power cut: a random subset of what was not synced, with a length between the two.
+    /// The file after a power cut: a random subset of what was not synced, with a length that it has had since the
+    /// last sync: a file system journals a cut as one change, but a growing file arrives in pieces.
     pub(super) fn survive(&self, fate: Fate, rng: &mut Rng) -> Self {
         let (old, new) = (self.durable.len(), self.current.len());
         let len = match fate {
             Fate::KeepAll => new,
             Fate::LoseAll => old,
-            Fate::Mixed => match rng.below(3) {
-                0 => old,
-                1 => new,
-                _ => old.min(new) + rng.below(old.abs_diff(new) as u64 + 1) as usize,
+            Fate::Mixed => match rng.below(self.lengths.len() as u64 + 1).checked_sub(1) {
+                None => old,
+                Some(i) => {
+                    let (from, to) = self.lengths[i as usize];
+                    from + rng.below((to - from) as u64 + 1) as usize
+                }
             },
         };
         let mut kept = self.durable.clone();
@@ -99,7 +112,7 @@ impl Image {
                 copy_sector(&mut kept, &self.current, sector);
             }
         }
-        Self { current: kept.clone(), durable: kept, dirty: BTreeSet::new() }
+        Self { current: kept.clone(), durable: kept, ..Self::default() }
     }
 }
 

@@ -2,8 +2,9 @@
 //!
 //! The model, as hostile as a journalling file system on a disk may be:
 //! - A write changes the file as the process sees it. On disk are whole sectors of 512 bytes, and only a sync is sure to
-//!   bring them there. At a crash each un-synced sector is kept or lost by itself, and the file's length is the synced
-//!   one, the current one, or any between; what a kept length covers without a kept sector is zeros.
+//!   bring them there. At a crash each un-synced sector is kept or lost by itself, and the file's length is one
+//!   that it has had since the last sync, any length on the way of a write that made it longer included; what a kept
+//!   length covers without a kept sector is zeros.
 //! - A new, renamed, linked or removed name is durable after `sync_dir` of its directory. At a crash each pending change
 //!   of names is kept or lost by itself; a rename happens wholly or not. Syncing a file does not make its name durable,
 //!   syncing a directory makes neither its own name durable nor the files in it.
