@@ -9,11 +9,12 @@ pub mod catalog;
 pub mod clock;
 mod codec;
 pub mod encoding;
-mod memtable;
 mod error;
+mod memtable;
 pub mod model;
 pub mod read;
 pub mod rng;
+pub mod segment;
 pub mod vfs;
 pub mod wal;
 
