@@ -4,4 +4,5 @@
 //! [`chronolith_storage::SeriesSource`] and knows neither HTTP nor JSON.
 
 pub mod ast;
+pub mod engine;
 pub mod functions;
