@@ -5,6 +5,7 @@
 
 pub mod ast;
 pub mod duration;
+pub mod engine;
 mod error;
 pub mod format;
 pub mod functions;
