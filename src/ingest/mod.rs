@@ -4,6 +4,7 @@
 //! every length before it allocates, and answers broken input with an error that says what is broken and where.
 
 pub mod label_rules;
+pub mod prometheus_chunk;
 pub mod protobuf;
 pub mod remote_write;
 pub mod snappy;
