@@ -21,7 +21,7 @@ use stages::Bench;
 const USAGE: &str = "\
 Usage: chronolith-peers [OPTIONS]
 
-  --quick               a small run (4 hosts, 1 hour, 50,000 series, 500,000 samples, 3 runs a query)
+  --quick               a small run (4 hosts, 2 hours, 50,000 series, 500,000 samples, 3 runs a query)
   --only LIST           of ingest,queries,series,restart (default all)
   --servers LIST        of prometheus,victoria,chronolith (default all)
   --hosts N             hosts of the ingest stage (default 20)
@@ -57,7 +57,7 @@ const SCRAPES_AN_HOUR: usize = 240;
 impl Options {
     fn parse(arguments: &[String]) -> Result<Options, String> {
         let quick = arguments.iter().any(|a| a == "--quick");
-        let (hosts, hours, runs) = if quick { (4, 1, 3) } else { (20, 8, 7) };
+        let (hosts, hours, runs) = if quick { (4, 2, 3) } else { (20, 8, 7) };
         let mut options = Options {
             only: STAGES.map(str::to_owned).to_vec(),
             servers: Kind::ALL.to_vec(),

@@ -25,6 +25,9 @@ use Ask::{Endpoint, Instant, Range};
 const HOUR: i64 = 3600;
 /// The whole of the data.
 const ALL: i64 = i64::MAX;
+/// Range queries begin so long after the data, so that windows are full: where a counter begins inside a window,
+/// Prometheus 2 and 3 extrapolate differently.
+const WARM_UP: i64 = 900;
 
 /// All queries, in the order they are asked.
 pub(crate) const QUERIES: &[Query] = &[
@@ -141,7 +144,7 @@ impl Query {
         match self.ask {
             Instant(expression) => format!("/api/v1/query?query={}&time={end}&nocache=1", expand(expression)),
             Range(expression, span, step) => {
-                let from = end - span.min(end - start);
+                let from = end - span.min(end - start - WARM_UP);
                 let query = expand(expression);
                 format!("/api/v1/query_range?query={query}&start={from}&end={end}&step={step}&nocache=1")
             }
