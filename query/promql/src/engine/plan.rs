@@ -33,7 +33,10 @@ pub(super) enum Kind<'q> {
     Instant(Selector<'q>),
     Range(Range<'q>),
     Subquery(Box<Subquery<'q>>),
-    Call { func: &'static Function, args: Vec<Node<'q>> },
+    Call {
+        func: &'static Function,
+        args: Vec<Node<'q>>,
+    },
     Aggregate(Box<Aggregate<'q>>),
     Binary(Box<Binary<'q>>),
     Negate(Box<Node<'q>>),
@@ -278,13 +281,8 @@ impl Planner<'_> {
         grouping.sort_unstable();
         grouping.dedup();
         let unwrapped = |b: Built<'q>| if invariant { b.node } else { b.finish() };
-        let aggregate = Aggregate {
-            op: a.op,
-            expr: unwrapped(expr),
-            param: param.map(unwrapped),
-            grouping,
-            without: a.without,
-        };
+        let aggregate =
+            Aggregate { op: a.op, expr: unwrapped(expr), param: param.map(unwrapped), grouping, without: a.without };
         let node = Node { kind: Kind::Aggregate(Box::new(aggregate)), returns: ValueType::Vector, pos: a.pos };
         Ok(Built { node, invariant, wrap: invariant })
     }

@@ -408,8 +408,9 @@ impl RangeStep<'_> {
                 let both = scratch.windows.iter().zip(scratch.histogram_windows.iter());
                 if both.into_iter().any(|((fl, fh), (hl, hh))| fl < fh && hl < hh) {
                     let name = super::labels::go_quoted(labels.metric_name());
-                    let text =
-                        format!("ignored histograms in a range containing both floats and histograms for metric name {name}");
+                    let text = format!(
+                        "ignored histograms in a range containing both floats and histograms for metric name {name}"
+                    );
                     budget.annotate(|a| a.info(text, self.pos));
                 }
             }

@@ -13,11 +13,7 @@ use crate::engine::{
 };
 
 /// A series for each value that a group has anywhere.
-pub(super) fn evaluate<'q>(
-    evaluator: &Evaluator<'q>,
-    aggregate: &'q Aggregate<'q>,
-    grid: Grid,
-) -> Result<Vec<Series>> {
+pub(super) fn evaluate<'q>(evaluator: &Evaluator<'q>, aggregate: &'q Aggregate<'q>, grid: Grid) -> Result<Vec<Series>> {
     let label = match &aggregate.param {
         Some(node) => evaluator.text(node)?,
         None => return Err(QueryError::BadData("count_values needs a label".to_owned())),

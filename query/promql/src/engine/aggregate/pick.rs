@@ -184,12 +184,7 @@ fn sampling_position(stream: &Stream<'_>, index: usize) -> f64 {
 }
 
 /// Makes series of what was picked; those of one step in order, best first.
-fn finish(
-    stream: &Stream<'_>,
-    choice: &Choice,
-    heaps: Vec<Vec<Entry>>,
-    budget: &Budget<'_>,
-) -> Result<Vec<Series>> {
+fn finish(stream: &Stream<'_>, choice: &Choice, heaps: Vec<Vec<Entry>>, budget: &Budget<'_>) -> Result<Vec<Series>> {
     let steps = stream.grid.count;
     let mut places: HashMap<u32, usize> = HashMap::new();
     let mut out: Vec<Series> = Vec::new();
