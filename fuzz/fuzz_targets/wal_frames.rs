@@ -11,8 +11,8 @@ use chronolith_storage::{
 };
 use libfuzzer_sys::fuzz_target;
 
-/// First the number of payloads and edits, then payload lengths, then edits as (position, new byte), then raw bytes that
-/// are appended.
+// First the number of payloads and edits, then payload lengths, then edits as (position, new byte), then raw bytes that
+// are appended.
 fuzz_target!(|input: &[u8]| {
     let [frames, edits, rest @ ..] = input else { return };
     let vfs = MemFs::new();
