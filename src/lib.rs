@@ -1,1 +1,3 @@
 //! Chronolith.
+
+pub mod ingest;
