@@ -10,6 +10,13 @@ pub fn write_float(out: &mut Vec<u8>, value: f64) {
         }
         return write_whole(out, value.abs() as u64);
     }
+    if value.is_finite() {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        if !text.as_bytes().contains(&b'e') {
+            return out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        }
+    }
     if let Some(decimal) = Decimal::shortest(out, value) {
         decimal.write_plain(out);
     }
