@@ -6,6 +6,8 @@
 pub mod exposition;
 pub mod label_rules;
 pub mod prometheus_chunk;
+#[cfg(feature = "server")]
+pub mod prometheus_tsdb;
 pub mod protobuf;
 pub mod remote_read;
 pub mod remote_write;

@@ -9,7 +9,7 @@ use super::{
     parser::{ParseProblem, cut},
     text::{Scanner, unescape, value},
 };
-use crate::ingest::label_rules::{LabelError, LabelLimits, validate_labels};
+use crate::ingest::label_rules::{LabelError, LabelLimits, exemplar_labels, validate_labels};
 
 /// A sample as its line says it.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -68,7 +68,11 @@ impl<'a> SampleLine<'a> {
     /// # Errors
     /// When a label is there twice, has no name, or is over a limit.
     pub fn to_labels(&self, limits: &LabelLimits) -> Result<Labels, LabelError> {
-        sorted(self.labels(), |pairs| validate_labels(pairs.iter().map(|(n, v)| (n.as_ref(), v.as_ref())), limits))
+        let mut pairs: Vec<_> = self.labels().collect();
+        pairs.sort_unstable();
+        let pairs = pairs.iter().map(|(name, value)| (name.as_ref(), value.as_ref()));
+        validate_labels(pairs.clone(), limits)?;
+        Ok(Labels::from_sorted(pairs.filter(|(_, value)| !value.is_empty())))
     }
 }
 
@@ -97,25 +101,8 @@ impl<'a> ExemplarLine<'a> {
     /// When they break a rule that exemplars have.
     pub fn to_labels(&self) -> Result<Labels, LabelError> {
         let pairs: Vec<_> = self.labels().collect();
-        let labels = pairs.iter().map(|(n, v)| Ok((n.as_ref(), v.as_ref())));
-        match crate::ingest::label_rules::exemplar_labels(labels) {
-            Ok(labels) => Ok(labels),
-            Err(crate::ingest::label_rules::LabelsError::Rule(error)) => Err(error),
-            // The labels above are no messages to decode.
-            Err(crate::ingest::label_rules::LabelsError::Decode(_)) => Err(LabelError::ExemplarTooLong),
-        }
+        exemplar_labels(pairs.iter().map(|(n, v)| Ok((n.as_ref(), v.as_ref()))))
     }
-}
-
-fn sorted(
-    labels: LabelPairs<'_>,
-    check: impl FnOnce(&[(Cow<'_, str>, Cow<'_, str>)]) -> Result<(), LabelError>,
-) -> Result<Labels, LabelError> {
-    let mut pairs: Vec<_> = labels.collect();
-    pairs.sort_unstable();
-    check(&pairs)?;
-    let kept = pairs.iter().filter(|(_, value)| !value.is_empty());
-    Ok(Labels::from_sorted(kept.map(|(name, value)| (name.as_ref(), value.as_ref()))))
 }
 
 /// Reads a value and, if it is there, a timestamp.
