@@ -1,1 +1,4 @@
 //! Chronolith.
+
+#[cfg(feature = "server")]
+pub mod server;

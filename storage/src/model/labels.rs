@@ -258,7 +258,8 @@ mod tests {
     #[test]
     fn packs_sorts_and_finds() {
         let long = "x".repeat(70_000);
-        let labels = Labels::from_pairs([("b", "2"), ("a", "1"), ("gone", ""), ("long", &long), ("é", "ü"), ("a", "3")]);
+        let labels =
+            Labels::from_pairs([("b", "2"), ("a", "1"), ("gone", ""), ("long", &long), ("é", "ü"), ("a", "3")]);
         assert_eq!(
             labels.iter().collect::<Vec<_>>(),
             vec![("a", "3"), ("b", "2"), ("long", long.as_str()), ("é", "ü")]

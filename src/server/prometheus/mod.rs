@@ -1,0 +1,4 @@
+//! The paths that Prometheus serves, answered as Prometheus answers them.
+
+pub(crate) mod health;
+pub(crate) mod status;
