@@ -80,6 +80,8 @@ pub struct NumberLiteral {
 pub struct StringLiteral {
     /// Its value.
     pub value: String,
+    /// Its bytes when escapes such as `\xff` make them invalid UTF-8; the value then has U+FFFD for them.
+    pub invalid_utf8: Option<Vec<u8>>,
     /// Where it stands.
     pub pos: PosRange,
 }
@@ -98,7 +100,7 @@ pub enum AtModifier {
 /// A duration that may need the query's step or range to be known: `5m`, `step() * 2`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum DurationExpr {
-    /// A fixed duration in milliseconds; negative only in `offset`.
+    /// A number of seconds, or a factor: `5m` is 300, as is `300`. May be negative.
     Literal(NumberLiteral),
     /// `step()`
     Step(PosRange),
@@ -117,7 +119,7 @@ pub enum DurationExpr {
         /// Right side.
         rhs: Box<DurationExpr>,
     },
-    /// `-a` or `+a`
+    /// `-a`; the parser leaves `+` out.
     Unary {
         /// Whether the sign is a minus.
         negative: bool,
@@ -145,7 +147,8 @@ pub enum Extension {
 /// Selects one sample a series at each step.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VectorSelector {
-    /// The metric name as written before the braces, or quoted first inside them; `None` when there is none.
+    /// The metric name as written before the braces; `None` when there is none or when it is quoted inside them, where
+    /// it is only a matcher of `__name__`.
     pub name: Option<String>,
     /// Every matcher, that of the name among them (last, as in Prometheus).
     pub matchers: Vec<Matcher>,

@@ -4,4 +4,17 @@
 //! [`chronolith_storage::SeriesSource`] and knows neither HTTP nor JSON.
 
 pub mod ast;
+pub mod duration;
+pub mod engine;
+mod error;
+pub mod format;
 pub mod functions;
+mod lexer;
+mod parser;
+mod printer;
+mod printer_pretty;
+mod quote;
+
+pub use error::ParseError;
+pub use parser::{MAX_DEPTH, MAX_NESTING, MAX_QUERY_LEN, parse, parse_selector};
+pub use printer_pretty::pretty;
