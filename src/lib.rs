@@ -1,4 +1,5 @@
 //! Chronolith.
 
+pub mod ingest;
 #[cfg(feature = "server")]
 pub mod server;
