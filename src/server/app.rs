@@ -1,8 +1,13 @@
 //! What every handler shares.
 
-use std::{
-    sync::atomic::{AtomicBool, Ordering},
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
+use chronolith_storage::{
+    clock::{Clock, SystemClock},
+    engine::Engine,
 };
 
 use super::{ServerConfig, ServerError, cors::Cors, counters::Counters, routes::ROUTES, work::Work};
@@ -10,23 +15,26 @@ use super::{ServerConfig, ServerError, cors::Cors, counters::Counters, routes::R
 /// The server's state: configuration, engine, pools and counters.
 pub(crate) struct App {
     pub(crate) config: ServerConfig,
+    pub(crate) engine: Engine,
+    /// The machine's clock: deadlines are real time, even over an engine whose clock is virtual.
+    pub(crate) clock: Arc<dyn Clock>,
     pub(crate) work: Work,
     pub(crate) counters: Counters,
     pub(crate) cors: Cors,
     pub(crate) started: jiff::Timestamp,
-    pub(crate) started_at: Instant,
     stopping: AtomicBool,
 }
 
 impl App {
-    pub(crate) fn new(config: ServerConfig) -> Result<Self, ServerError> {
+    pub(crate) fn new(config: ServerConfig, engine: Engine) -> Result<Self, ServerError> {
         Ok(Self {
             work: Work::new(&config),
             counters: Counters::new(ROUTES.len()),
             cors: Cors::new(&config.cors_origin)?,
             started: jiff::Timestamp::now(),
-            started_at: Instant::now(),
             stopping: AtomicBool::new(false),
+            engine,
+            clock: Arc::new(SystemClock::default()),
             config,
         })
     }

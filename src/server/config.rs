@@ -139,7 +139,7 @@ impl Default for Limits {
             write_concurrency: 64,
             write_queue: 256,
             write_queue_timeout: Duration::from_secs(10),
-            max_read_samples: 50_000_000,
+            max_read_samples: 10_000_000,
         }
     }
 }

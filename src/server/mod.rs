@@ -25,7 +25,7 @@ mod work;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
 
-use chronolith_storage::MatcherError;
+use chronolith_storage::{MatcherError, engine::Engine};
 use tokio::{
     sync::{Semaphore, watch},
     task::JoinSet,
@@ -33,6 +33,11 @@ use tokio::{
 
 use app::App;
 pub use config::{Limits, Listen, ServerConfig, check_exposure};
+
+/// The stack of each thread that [`Server::run_blocking`] makes. A query may be nested up to the parser's limit, and
+/// parsing, printing and evaluating it walk down its tree: 4 MiB in a build without optimisation. Pages that are never
+/// touched cost nothing.
+pub const THREAD_STACK_BYTES: usize = 16 << 20;
 
 /// Why a server does not start, or stops by itself.
 #[derive(Debug, thiserror::Error)]
@@ -85,9 +90,9 @@ impl Server {
     ///
     /// # Errors
     /// When an address cannot be had or must not be served without a login.
-    pub fn bind(config: ServerConfig) -> Result<Self, ServerError> {
+    pub fn bind(config: ServerConfig, engine: Engine) -> Result<Self, ServerError> {
         let listeners = listen::bind(&config.listen, config.insecure_no_auth)?;
-        Ok(Self { app: Arc::new(App::new(config)?), listeners })
+        Ok(Self { app: Arc::new(App::new(config, engine)?), listeners })
     }
 
     /// The first address that is listened on.
@@ -106,7 +111,8 @@ impl Server {
         self.listeners.iter().map(std::net::TcpListener::local_addr).collect()
     }
 
-    /// Serves until `shutdown` is ready, then lets running requests end.
+    /// Serves until `shutdown` is ready, then lets running requests end. The runtime that polls this must have been built
+    /// with threads of [`THREAD_STACK_BYTES`]; [`Server::run_blocking`] builds such a one.
     ///
     /// # Errors
     /// When the runtime does not take the sockets.
@@ -134,6 +140,7 @@ impl Server {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .enable_all()
             .thread_name("chronolith-http")
+            .thread_stack_size(THREAD_STACK_BYTES)
             .build()
             .map_err(ServerError::Runtime)?;
         runtime.block_on(self.run(shutdown))

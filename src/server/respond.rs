@@ -154,6 +154,10 @@ impl Reply {
         Self::new(StatusCode::NO_CONTENT, "", Vec::new())
     }
 
+    pub(crate) fn streamed(content_type: &'static str, producer: Producer) -> Self {
+        Self { status: StatusCode::OK, content_type, headers: Vec::new(), body: ReplyBody::Streamed(producer) }
+    }
+
     pub(crate) fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self

@@ -31,3 +31,16 @@ pub(crate) fn version(_: &Request<'_>) -> Result<Reply, ApiError> {
     json::object(&mut out, super::status::BUILD, json::string);
     Ok(Reply::new(StatusCode::OK, JSON, out))
 }
+
+/// What there is to find here.
+pub(crate) fn index(_: &Request<'_>) -> Result<Reply, ApiError> {
+    Ok(Reply::ok_text(
+        "Chronolith answers Prometheus' HTTP API:\n\
+         /api/v1/query?query=up\n\
+         /api/v1/labels\n\
+         /api/v1/status/tsdb\n\
+         /federate?match[]=up\n\
+         /metrics\n\
+         Samples come in by remote write at /api/v1/write.\n",
+    ))
+}
