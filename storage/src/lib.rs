@@ -5,14 +5,19 @@
 //!
 //! It is not: a server, a query language, an async library. It knows no protocol and never parses PromQL.
 
+pub mod catalog;
 pub mod clock;
 mod codec;
 pub mod encoding;
+pub mod engine;
 mod error;
+mod memtable;
 pub mod model;
 pub mod read;
 pub mod rng;
+pub mod segment;
 pub mod vfs;
+pub mod wal;
 
 pub use error::{Result, StorageError};
 pub use model::{

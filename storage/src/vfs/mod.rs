@@ -2,11 +2,23 @@
 //!
 //! Paths are used as they are given; a real file system resolves them against the process' directory.
 
+mod mem;
+mod real;
+pub mod sim;
+#[cfg(test)]
+mod tests;
+
 use std::{
     fmt::Debug,
     io,
     path::{Path, PathBuf},
     sync::Arc,
+};
+
+pub use self::{
+    mem::MemFs,
+    real::RealFs,
+    sim::{Fault, SimFs},
 };
 
 /// How a file is opened.
@@ -168,6 +180,33 @@ pub trait VfsFile: Send + Sync + Debug {
         }
         Ok(())
     }
+}
+
+/// Makes a directory and its parents, and makes each new name durable in the directory above it. The last name is made
+/// durable even when it was there, since who made it may have died before the sync.
+///
+/// # Errors
+/// As the file system says.
+pub fn create_dir_durable(vfs: &dyn Vfs, path: &Path) -> io::Result<()> {
+    let mut new = Vec::new();
+    for dir in path.ancestors().filter(|p| p.file_name().is_some()) {
+        if vfs.exists(dir)? {
+            break;
+        }
+        new.push(dir);
+    }
+    if new.is_empty() {
+        return match vfs.sync_dir(path.parent().unwrap_or(path)) {
+            // A directory that someone else prepared may stand in one that we may not open.
+            Err(e) if e.kind() == io::ErrorKind::PermissionDenied => Ok(()),
+            other => other,
+        };
+    }
+    for dir in new.into_iter().rev() {
+        vfs.create_dir_all(dir)?;
+        vfs.sync_dir(dir.parent().unwrap_or(Path::new("")))?;
+    }
+    Ok(())
 }
 
 /// Adds the path to an I/O error, so that whoever reads it knows the file.

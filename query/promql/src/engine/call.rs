@@ -170,8 +170,7 @@ impl<'q> Evaluator<'q> {
             .find(|a| is_range(a))
             .ok_or_else(|| QueryError::BadData("expected a range vector".to_owned()))?;
         let (origin, times, range) = self.samples(range_arg, grid)?;
-        let params =
-            args.iter().filter(|a| !is_range(a)).map(|a| self.scalar(a, grid)).collect::<Result<Vec<_>>>()?;
+        let params = args.iter().filter(|a| !is_range(a)).map(|a| self.scalar(a, grid)).collect::<Result<Vec<_>>>()?;
         check_params(function, &params)?;
         let stream = Stream {
             origin,
@@ -198,7 +197,9 @@ fn check_params(function: RangeFn, params: &[Vec<f64>]) -> Result<()> {
     if function != RangeFn::DoubleExponentialSmoothing {
         return Ok(());
     }
-    for (values, what, short) in params.iter().zip(["smoothing", "trend"]).zip(["sf", "tf"]).map(|((v, w), s)| (v, w, s)) {
+    for (values, what, short) in
+        params.iter().zip(["smoothing", "trend"]).zip(["sf", "tf"]).map(|((v, w), s)| (v, w, s))
+    {
         if let Some(bad) = values.iter().find(|v| !(**v > 0.0 && **v < 1.0)) {
             let text = format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad:.6}");
             return Err(QueryError::Execution(text));

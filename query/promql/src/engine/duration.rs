@@ -98,11 +98,17 @@ mod tests {
 
     #[test]
     fn step_and_range_are_those_of_the_query() {
-        let twice =
-            DurationExpr::Binary { op: BinaryOp::Mul, lhs: Box::new(DurationExpr::Step(PosRange::default())), rhs: literal(2.0) };
+        let twice = DurationExpr::Binary {
+            op: BinaryOp::Mul,
+            lhs: Box::new(DurationExpr::Step(PosRange::default())),
+            rhs: literal(2.0),
+        };
         assert_eq!(positive_ms(&twice, TIMES).unwrap(), 30_000);
-        let half =
-            DurationExpr::Binary { op: BinaryOp::Div, lhs: Box::new(DurationExpr::Range(PosRange::default())), rhs: literal(2.0) };
+        let half = DurationExpr::Binary {
+            op: BinaryOp::Div,
+            lhs: Box::new(DurationExpr::Range(PosRange::default())),
+            rhs: literal(2.0),
+        };
         assert_eq!(signed_ms(&half, TIMES).unwrap(), 300_000);
     }
 

@@ -25,7 +25,9 @@ pub enum QueryError {
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
     /// The columns of the query would need more memory than its budget.
-    #[error("query needs more than its memory budget of {budget} bytes; select fewer series, a shorter range or a longer step")]
+    #[error(
+        "query needs more than its memory budget of {budget} bytes; select fewer series, a shorter range or a longer step"
+    )]
     OverMemory {
         /// The budget in bytes.
         budget: usize,

@@ -14,7 +14,10 @@ use super::{
     value::{InstantSample, QueryValue, RangeSeries, SampleValue},
     window::Times,
 };
-use crate::ast::{BinaryOp, ValueType};
+use crate::{
+    ast::{BinaryOp, StringLiteral, ValueType},
+    quote::{Quoted, QuotedBytes},
+};
 
 /// Grids with more steps than the limit of samples and than this are refused: one series would fill the limit.
 const MANY_STEPS: usize = 1 << 22;
@@ -87,9 +90,21 @@ impl<'q> Evaluator<'q> {
     /// The text of a string literal, which is all that can be a string.
     pub(super) fn text(&self, node: &Node<'q>) -> Result<&'q str> {
         match &node.kind {
-            Kind::Text(text) => Ok(text),
+            Kind::Text(literal) => Ok(&literal.value),
             Kind::Invariant(inner) => self.text(inner),
             _ => Err(QueryError::BadData("expected a string literal".to_owned())),
+        }
+    }
+
+    /// The text of a string literal that names a label; `refusal` stands before a name that cannot be one.
+    pub(super) fn label_name(&self, node: &Node<'q>, refusal: &str) -> Result<&'q str> {
+        let name = self.text(node)?;
+        match &node.kind {
+            Kind::Text(StringLiteral { invalid_utf8: Some(bytes), .. }) => {
+                Err(QueryError::Execution(format!("{refusal} {}", QuotedBytes(bytes))))
+            }
+            _ if name.is_empty() => Err(QueryError::Execution(format!("{refusal} {}", Quoted(name)))),
+            _ => Ok(name),
         }
     }
 

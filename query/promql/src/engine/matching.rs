@@ -147,9 +147,9 @@ impl Join<'_, '_> {
     /// The labels by which series are matched.
     fn match_labels(&self, labels: &Labels) -> Labels {
         let listed = |n: &str| self.matching.labels.iter().any(|l| l == n);
-        Labels::from_sorted(labels.iter().filter(|(n, _)| {
-            if self.matching.on { listed(n) } else { *n != METRIC_NAME && !listed(n) }
-        }))
+        Labels::from_sorted(
+            labels.iter().filter(|(n, _)| if self.matching.on { listed(n) } else { *n != METRIC_NAME && !listed(n) }),
+        )
     }
 
     /// The labels of a result: those of the many side, changed as the operator and the matching say.
@@ -232,7 +232,8 @@ impl Matched {
         let Some(flags) = self.by_signature.get_mut(signature as usize) else { return Ok(()) };
         mark(flags, self.steps, met).map_err(|()| {
             QueryError::Execution(
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)".to_owned(),
+                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
+                    .to_owned(),
             )
         })
     }
@@ -240,9 +241,7 @@ impl Matched {
     fn grouped(&mut self, signature: u32, labels: &Labels, met: impl Fn(usize) -> bool) -> Result<()> {
         let flags = self.by_labels.entry((signature, labels.clone())).or_default();
         mark(flags, self.steps, met).map_err(|()| {
-            QueryError::Execution(
-                "multiple matches for labels: grouping labels must ensure unique matches".to_owned(),
-            )
+            QueryError::Execution("multiple matches for labels: grouping labels must ensure unique matches".to_owned())
         })
     }
 }

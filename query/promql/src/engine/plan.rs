@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ast::{
         AggregateExpr, AggregateOp, AtModifier, BinaryExpr, BinaryOp, Call, DurationExpr, Expr, Extension,
-        MatrixSelector, PosRange, SubqueryExpr, ValueType, VectorMatching, VectorSelector,
+        MatrixSelector, PosRange, StringLiteral, SubqueryExpr, ValueType, VectorMatching, VectorSelector,
     },
     functions::Function,
 };
@@ -29,11 +29,14 @@ pub(super) struct Node<'q> {
 #[derive(Debug)]
 pub(super) enum Kind<'q> {
     Number(f64),
-    Text(&'q str),
+    Text(&'q StringLiteral),
     Instant(Selector<'q>),
     Range(Range<'q>),
     Subquery(Box<Subquery<'q>>),
-    Call { func: &'static Function, args: Vec<Node<'q>> },
+    Call {
+        func: &'static Function,
+        args: Vec<Node<'q>>,
+    },
     Aggregate(Box<Aggregate<'q>>),
     Binary(Box<Binary<'q>>),
     Negate(Box<Node<'q>>),
@@ -156,7 +159,7 @@ impl Planner<'_> {
         let leaf = |kind, returns, pos, invariant| Built { node: Node { kind, returns, pos }, invariant, wrap: false };
         Ok(match expr {
             Expr::Number(n) => leaf(Kind::Number(n.value), ValueType::Scalar, n.pos, true),
-            Expr::String(s) => leaf(Kind::Text(&s.value), ValueType::String, s.pos, true),
+            Expr::String(s) => leaf(Kind::Text(s), ValueType::String, s.pos, true),
             Expr::Vector(s) => {
                 let selector = self.selector(s)?;
                 let invariant = selector.shift.at.is_some();
@@ -278,13 +281,8 @@ impl Planner<'_> {
         grouping.sort_unstable();
         grouping.dedup();
         let unwrapped = |b: Built<'q>| if invariant { b.node } else { b.finish() };
-        let aggregate = Aggregate {
-            op: a.op,
-            expr: unwrapped(expr),
-            param: param.map(unwrapped),
-            grouping,
-            without: a.without,
-        };
+        let aggregate =
+            Aggregate { op: a.op, expr: unwrapped(expr), param: param.map(unwrapped), grouping, without: a.without };
         let node = Node { kind: Kind::Aggregate(Box::new(aggregate)), returns: ValueType::Vector, pos: a.pos };
         Ok(Built { node, invariant, wrap: invariant })
     }

@@ -123,7 +123,7 @@ pub(super) fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option
         return (f64::NAN, forced);
     }
     let mut rank = q * observations;
-    let index = buckets[..buckets.len() - 1].partition_point(|b| !(b.count >= rank));
+    let index = buckets[..buckets.len() - 1].partition_point(|b| b.count < rank || b.count.is_nan() || rank.is_nan());
     if index == buckets.len() - 1 {
         return (second_last.upper, forced);
     }

@@ -235,10 +235,14 @@ impl<'q> Stream<'q> {
         let collide = self.may_collide();
         // A function of a range refuses equal labels even where the series never meet.
         let strict = matches!(self.leaf, Leaf::Range { .. }) && self.stages.is_empty();
-        let series = match self.in_place() {
-            Ok(series) => series,
-            Err(stream) => stream.evaluate(budget)?,
-        };
+        let series =
+            match self {
+                // Series that are there already, and no stage changes them.
+                Self {
+                    origin: Origin::Computed { series, .. }, leaf: Leaf::Ready, stages, drop_name: false, ..
+                } if stages.is_empty() => series,
+                stream => stream.evaluate(budget)?,
+            };
         if !collide {
             return Ok(series);
         }
@@ -246,18 +250,6 @@ impl<'q> Stream<'q> {
             super::labels::refuse_same_labels(series.iter().map(|s| &s.labels))?;
         }
         super::labels::merge_same_labels(series)
-    }
-
-    /// Series that are there already, when no stage has to change them.
-    fn in_place(self) -> Result<Vec<Series>, Self> {
-        match self {
-            Self { origin: Origin::Computed { series, .. }, leaf: Leaf::Ready, stages, drop_name: false, .. }
-                if stages.is_empty() =>
-            {
-                Ok(series)
-            }
-            other => Err(other),
-        }
     }
 
     fn evaluate(&self, budget: &Budget<'_>) -> Result<Vec<Series>> {
@@ -408,8 +400,9 @@ impl RangeStep<'_> {
                 let both = scratch.windows.iter().zip(scratch.histogram_windows.iter());
                 if both.into_iter().any(|((fl, fh), (hl, hh))| fl < fh && hl < hh) {
                     let name = super::labels::go_quoted(labels.metric_name());
-                    let text =
-                        format!("ignored histograms in a range containing both floats and histograms for metric name {name}");
+                    let text = format!(
+                        "ignored histograms in a range containing both floats and histograms for metric name {name}"
+                    );
                     budget.annotate(|a| a.info(text, self.pos));
                 }
             }

@@ -44,8 +44,7 @@ fn groups<'q>(
         None => Vec::new(),
     };
     let stream = evaluator.stream(&aggregate.expr, grid)?;
-    let grouping =
-        Grouping { names: &aggregate.grouping, without: aggregate.without, nameless: stream.nameless() };
+    let grouping = Grouping { names: &aggregate.grouping, without: aggregate.without, nameless: stream.nameless() };
     match aggregate.op {
         AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
             let param_pos = aggregate.param.as_ref().map_or(pos, |p| p.pos);
@@ -78,4 +77,3 @@ fn warn_of_quantiles(evaluator: &Evaluator<'_>, param: &[f64], pos: PosRange) {
         check_quantile(low, pos, &evaluator.budget);
     }
 }
-

@@ -40,7 +40,15 @@ pub(in crate::engine) fn simple(name: &str) -> Option<fn(f64) -> f64> {
         "log10" => f64::log10,
         "log2" => f64::log2,
         "rad" => |v| v * std::f64::consts::PI / 180.0,
-        "sgn" => |v| if v < 0.0 { -1.0 } else if v > 0.0 { 1.0 } else { v },
+        "sgn" => |v| {
+            if v < 0.0 {
+                -1.0
+            } else if v > 0.0 {
+                1.0
+            } else {
+                v
+            }
+        },
         "sin" => f64::sin,
         "sinh" => f64::sinh,
         "sqrt" => f64::sqrt,

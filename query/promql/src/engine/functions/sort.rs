@@ -30,9 +30,9 @@ pub(in crate::engine) fn sort<'q>(
     if name.starts_with("sort_by_label") {
         let labels = rest.iter().map(|a| evaluator.text(a)).collect::<Result<Vec<_>>>()?;
         series.sort_by(|a, b| {
-            let by_labels = labels.iter().map(|l| {
-                natural(a.labels.get(l).unwrap_or_default(), b.labels.get(l).unwrap_or_default())
-            });
+            let by_labels = labels
+                .iter()
+                .map(|l| natural(a.labels.get(l).unwrap_or_default(), b.labels.get(l).unwrap_or_default()));
             let order = by_labels.into_iter().find(|o| o.is_ne()).unwrap_or_else(|| a.labels.cmp(&b.labels));
             if descending { order.reverse() } else { order }
         });

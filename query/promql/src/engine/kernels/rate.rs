@@ -53,7 +53,8 @@ impl Shapes {
         self.list.clear();
         let range_seconds = seconds(frame.range);
         for (k, (lo, hi)) in frame.windows.iter().enumerate() {
-            let mut shape = Shape { lo: lo as u32, hi: hi as u32, sampled: 0.0, to_start: 0.0, to_end: 0.0, factor: 0.0 };
+            let mut shape =
+                Shape { lo: lo as u32, hi: hi as u32, sampled: 0.0, to_start: 0.0, to_end: 0.0, factor: 0.0 };
             if hi - lo >= 2 {
                 let end = frame.times.at(k);
                 let (first, last) = (frame.timestamps[lo], frame.timestamps[hi - 1]);
@@ -168,7 +169,8 @@ mod tests {
     #[test]
     fn a_steady_counter_has_its_rate() {
         let counter: Vec<f64> = (0..=100).map(|i| 1000.0 + f64::from(i) * 30.0).collect();
-        let got = column(RangeFn::Rate, &samples(15_000, &counter), Grid::new(300_000, 1_500_000, 60_000), 300_000, &[]);
+        let got =
+            column(RangeFn::Rate, &samples(15_000, &counter), Grid::new(300_000, 1_500_000, 60_000), 300_000, &[]);
         assert_eq!(got.len(), 21);
         assert!(got.iter().all(|v| (v - 2.0).abs() < 1e-12), "{got:?}");
     }

@@ -1,0 +1,152 @@
+//! One block of integers: a base, the distances to it packed in few bits, and the values that are too far away apart.
+//!
+//! The outliers cost their position and their distance each, so that one jump in a calm block does not widen all.
+
+use super::{
+    Reader,
+    bitpack::{BLOCK, bit_width, pack, packed_len, unpack},
+    malformed, put_ivarint,
+    varint::{fold, uvarint_len},
+};
+use crate::Result;
+
+/// Most outliers of one frame.
+const MAX_OUTLIERS: usize = 40;
+/// Set in the width byte when outliers follow.
+const HAS_OUTLIERS: u8 = 0x80;
+
+/// How one block is written: the smallest value that is packed, the width, and what lies outside.
+struct Plan {
+    base: i64,
+    width: u32,
+    outliers: usize,
+    cost: usize,
+}
+
+/// Finds the cheapest window of values to pack, by leaving out the value furthest from the middle again and again.
+fn plan(values: &[i64]) -> Plan {
+    let mut room = [0i64; BLOCK];
+    let sorted = &mut room[..values.len()];
+    sorted.copy_from_slice(values);
+    sorted.sort_unstable();
+    let (mut low, mut high) = (0, sorted.len() - 1);
+    let middle = sorted[sorted.len() / 2];
+    let distance = |from: i64, to: i64| (to as u64).wrapping_sub(from as u64);
+    let mut width = bit_width(distance(sorted[low], sorted[high]));
+    let cost = 1 + uvarint_len(fold(sorted[low])) + packed_len(values.len(), width);
+    let mut best = Plan { base: sorted[low], width, outliers: 0, cost };
+    let mut outlier_cost = 1;
+    while width > 0 && low + (sorted.len() - 1 - high) < MAX_OUTLIERS && low < high {
+        let outlier = if distance(sorted[low], middle) > distance(middle, sorted[high]) {
+            low += 1;
+            sorted[low - 1]
+        } else {
+            high -= 1;
+            sorted[high + 1]
+        };
+        outlier_cost += 1 + uvarint_len(fold(outlier.wrapping_sub(middle)));
+        let narrower = bit_width(distance(sorted[low], sorted[high]));
+        if narrower < width {
+            width = narrower;
+            let cost = 1 + uvarint_len(fold(sorted[low])) + packed_len(values.len(), width) + outlier_cost;
+            if cost < best.cost {
+                best = Plan { base: sorted[low], width, outliers: low + (sorted.len() - 1 - high), cost };
+            }
+        }
+    }
+    best
+}
+
+/// The number of bytes that [`encode_frame`] appends, nearly.
+pub(crate) fn frame_cost(values: &[i64]) -> usize {
+    plan(values).cost
+}
+
+/// Appends 1 to [`BLOCK`] values.
+pub(crate) fn encode_frame(values: &[i64], out: &mut Vec<u8>) {
+    let Plan { base, width, outliers, .. } = plan(values);
+    out.push(width as u8 | if outliers > 0 { HAS_OUTLIERS } else { 0 });
+    put_ivarint(out, base);
+    let mut packed = [0u64; BLOCK];
+    for (to, value) in packed.iter_mut().zip(values) {
+        *to = (*value as u64).wrapping_sub(base as u64);
+    }
+    if outliers > 0 {
+        out.push(outliers as u8);
+        for (i, distance) in packed.iter_mut().enumerate().take(values.len()) {
+            if bit_width(*distance) > width {
+                out.push(i as u8);
+                put_ivarint(out, *distance as i64);
+                *distance = 0;
+            }
+        }
+    }
+    pack(&packed[..values.len()], width, out);
+}
+
+/// Fills `out` (1 to [`BLOCK`] values).
+#[inline]
+pub(crate) fn decode_frame(reader: &mut Reader<'_>, out: &mut [u64]) -> Result<()> {
+    let head = reader.u8()?;
+    let width = u32::from(head & !HAS_OUTLIERS);
+    if width > 64 {
+        return Err(malformed("frame", format!("width of {width} bits")));
+    }
+    let base = reader.ivarint()? as u64;
+    let mut outliers = *reader;
+    if head & HAS_OUTLIERS != 0 {
+        for _ in 0..reader.u8()? {
+            reader.u8()?;
+            reader.ivarint()?;
+        }
+    }
+    unpack(reader.bytes(packed_len(out.len(), width))?, width, out);
+    for value in &mut *out {
+        *value = value.wrapping_add(base);
+    }
+    if head & HAS_OUTLIERS != 0 {
+        for _ in 0..outliers.u8()? {
+            let at = usize::from(outliers.u8()?);
+            let distance = outliers.ivarint()? as u64;
+            match out.get_mut(at) {
+                Some(value) => *value = base.wrapping_add(distance),
+                None => return Err(malformed("frame", format!("outlier at {at} of {}", out.len()))),
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn round_trip(mut values in prop::collection::vec(any::<i64>(), 1..=BLOCK), shift in 0u32..64, jumps: u8) {
+            for (i, value) in values.iter_mut().enumerate() {
+                if i % (usize::from(jumps) + 1) != 0 {
+                    *value >>= shift;
+                }
+            }
+            let mut out = Vec::new();
+            encode_frame(&values, &mut out);
+            let mut back = vec![0; values.len()];
+            let mut reader = Reader::new(&out);
+            decode_frame(&mut reader, &mut back).unwrap();
+            prop_assert!(reader.is_empty());
+            prop_assert_eq!(back.iter().map(|v| *v as i64).collect::<Vec<_>>(), values);
+        }
+    }
+
+    #[test]
+    fn one_jump_does_not_widen_the_block() {
+        let mut values = vec![1i64; BLOCK];
+        values[5] = 1 << 40;
+        values[6] = -(1 << 40);
+        let mut out = Vec::new();
+        encode_frame(&values, &mut out);
+        assert!(out.len() < 24, "{}", out.len());
+    }
+}

@@ -1,0 +1,211 @@
+//! Blocks of a segment file: a header with lengths, kind, codec and checksum, and a payload that may be compressed.
+
+use std::{path::Path, sync::Arc};
+
+use crate::{Result, StorageError, encoding::Reader, vfs::VfsFile, vfs::at_path};
+
+/// The first bytes of a segment file.
+pub(super) const MAGIC: [u8; 8] = *b"CHRONSEG";
+/// The last bytes of a segment file.
+pub(super) const TRAILER_MAGIC: [u8; 8] = *b"GESNORHC";
+/// The format that is written, and the newest that is read.
+pub(super) const VERSION: u32 = 1;
+/// Magic, version, file id, checksum.
+pub(super) const HEADER_LEN: usize = 24;
+/// Footer offset, footer length, file id, checksum, magic.
+pub(super) const TRAILER_LEN: usize = 32;
+/// Kind, codec, payload length, stored length, checksum.
+pub(super) const BLOCK_HEADER_LEN: usize = 14;
+/// Longest payload of one block; longer ones are refused before they are allocated.
+pub(super) const MAX_PAYLOAD: usize = 16 << 20;
+
+const PLAIN: u8 = 0;
+const ZSTD: u8 = 1;
+
+/// What a block holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(super) enum BlockKind {
+    /// Timestamp columns.
+    Times = 1,
+    /// Chunks.
+    Chunks = 2,
+    /// Exemplars, a record a series that has some.
+    Exemplars = 3,
+    /// Series: labels, chunk references.
+    Series = 4,
+    /// Label values with their postings.
+    Values = 5,
+    /// Postings that are too long to stand beside their value.
+    Postings = 6,
+    /// Label names.
+    Names = 7,
+    /// Where the blocks of one kind are.
+    Index = 8,
+    /// The footer.
+    Footer = 9,
+}
+
+/// Where a block is in the file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct BlockRef {
+    /// Offset of its header.
+    pub(super) offset: u64,
+    /// Its length with the header.
+    pub(super) len: u32,
+}
+
+/// An open segment file and what identifies it.
+#[derive(Debug)]
+pub(super) struct BlockFile {
+    pub(super) path: Arc<Path>,
+    pub(super) file: Arc<dyn VfsFile>,
+    pub(super) file_id: u64,
+}
+
+impl BlockFile {
+    /// The error for bytes at `offset` that are not what was written.
+    pub(super) fn corrupt(&self, offset: u64, reason: impl Into<String>) -> StorageError {
+        StorageError::Corrupt { path: self.path.to_path_buf(), offset, reason: reason.into() }
+    }
+
+    /// Adds file and offset to the error of a decoder.
+    pub(super) fn at(&self, offset: u64) -> impl Fn(StorageError) -> StorageError + '_ {
+        move |error| match error {
+            StorageError::Malformed { what, reason } => self.corrupt(offset, format!("{what}: {reason}")),
+            other => other,
+        }
+    }
+
+    /// Reads a block, checks it against its checksum, and unpacks it.
+    pub(super) fn read(&self, at: BlockRef, kind: BlockKind) -> Result<Arc<[u8]>> {
+        let len = at.len as usize;
+        if !(BLOCK_HEADER_LEN..=BLOCK_HEADER_LEN + MAX_PAYLOAD).contains(&len) {
+            return Err(self.corrupt(at.offset, format!("a block of {len} bytes")));
+        }
+        let mut bytes = vec![0; len];
+        self.file.read_exact_at(&mut bytes, at.offset).map_err(|e| match e.kind() {
+            std::io::ErrorKind::UnexpectedEof => self.corrupt(at.offset, "the file ends inside a block"),
+            _ => at_path(&self.path)(e),
+        })?;
+        let header = Header::parse(&bytes).map_err(self.at(at.offset))?;
+        let stored = bytes.get(BLOCK_HEADER_LEN..).unwrap_or_default();
+        if header.stored_len as usize != stored.len() {
+            return Err(self.corrupt(at.offset, "the block's length is not what the index says"));
+        }
+        if header.checksum != checksum(self.file_id, at.offset, &bytes[..BLOCK_HEADER_LEN - 4], stored) {
+            return Err(self.corrupt(at.offset, "checksum does not fit"));
+        }
+        if header.kind != kind as u8 {
+            return Err(self.corrupt(at.offset, format!("a block of kind {}, not {kind:?}", header.kind)));
+        }
+        let payload_len = header.payload_len as usize;
+        match header.codec {
+            PLAIN if payload_len == stored.len() => Ok(Arc::from(stored)),
+            ZSTD if payload_len <= MAX_PAYLOAD => match zstd::bulk::decompress(stored, payload_len) {
+                Ok(payload) if payload.len() == payload_len => Ok(Arc::from(payload)),
+                Ok(_) => Err(self.corrupt(at.offset, "the block unpacks to another length")),
+                Err(e) => Err(self.corrupt(at.offset, format!("the block does not unpack: {e}"))),
+            },
+            _ => Err(self.corrupt(at.offset, format!("unknown codec {} or wrong length", header.codec))),
+        }
+    }
+
+    /// Reads the header of the block at `offset`: its kind and its length with the header.
+    pub(super) fn peek(&self, offset: u64) -> Result<(u8, u64)> {
+        let mut bytes = [0; BLOCK_HEADER_LEN];
+        self.file.read_exact_at(&mut bytes, offset).map_err(at_path(&self.path))?;
+        let header = Header::parse(&bytes).map_err(self.at(offset))?;
+        Ok((header.kind, u64::from(header.stored_len) + BLOCK_HEADER_LEN as u64))
+    }
+}
+
+struct Header {
+    kind: u8,
+    codec: u8,
+    payload_len: u32,
+    stored_len: u32,
+    checksum: u32,
+}
+
+impl Header {
+    fn parse(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::new(bytes);
+        Ok(Self {
+            kind: reader.u8()?,
+            codec: reader.u8()?,
+            payload_len: reader.u32()?,
+            stored_len: reader.u32()?,
+            checksum: reader.u32()?,
+        })
+    }
+}
+
+/// Covers the file and the place too, so that a block cannot stand for another.
+fn checksum(file_id: u64, offset: u64, header: &[u8], stored: &[u8]) -> u32 {
+    let mut place = [0; 16];
+    place[..8].copy_from_slice(&file_id.to_le_bytes());
+    place[8..].copy_from_slice(&offset.to_le_bytes());
+    crc32c::crc32c_append(crc32c::crc32c_append(crc32c::crc32c(&place), header), stored)
+}
+
+/// Appends blocks to a new file.
+pub(super) struct BlockWriter {
+    pub(super) file: BlockFile,
+    compressor: zstd::bulk::Compressor<'static>,
+    /// The length of the file so far.
+    pub(super) len: u64,
+    buffer: Vec<u8>,
+}
+
+impl BlockWriter {
+    /// Writes the file header and is ready for blocks.
+    pub(super) fn start(file: BlockFile, zstd_level: i32) -> Result<Self> {
+        let compressor = zstd::bulk::Compressor::new(zstd_level).map_err(at_path(&file.path))?;
+        let mut header = Vec::with_capacity(HEADER_LEN);
+        header.extend_from_slice(&MAGIC);
+        header.extend_from_slice(&VERSION.to_le_bytes());
+        header.extend_from_slice(&file.file_id.to_le_bytes());
+        header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
+        file.file.write_all_at(&header, 0).map_err(at_path(&file.path))?;
+        Ok(Self { file, compressor, len: HEADER_LEN as u64, buffer: Vec::new() })
+    }
+
+    /// Writes one block; it is compressed when that saves a tenth.
+    pub(super) fn write(&mut self, kind: BlockKind, payload: &[u8]) -> Result<BlockRef> {
+        if payload.len() > MAX_PAYLOAD {
+            let size = payload.len();
+            return Err(StorageError::Invalid(format!("{size} bytes in one block of {kind:?} are over {MAX_PAYLOAD}")));
+        }
+        let compressed = self.compressor.compress(payload).map_err(at_path(&self.file.path))?;
+        let smaller = compressed.len() + payload.len() / 10 <= payload.len();
+        let (codec, stored) = if smaller { (ZSTD, compressed.as_slice()) } else { (PLAIN, payload) };
+        self.buffer.clear();
+        self.buffer.push(kind as u8);
+        self.buffer.push(codec);
+        self.buffer.extend_from_slice(&(payload.len() as u32).to_le_bytes());
+        self.buffer.extend_from_slice(&(stored.len() as u32).to_le_bytes());
+        let checksum = checksum(self.file.file_id, self.len, &self.buffer, stored);
+        self.buffer.extend_from_slice(&checksum.to_le_bytes());
+        self.buffer.extend_from_slice(stored);
+        self.file.file.write_all_at(&self.buffer, self.len).map_err(at_path(&self.file.path))?;
+        let at = BlockRef { offset: self.len, len: self.buffer.len() as u32 };
+        self.len += self.buffer.len() as u64;
+        Ok(at)
+    }
+
+    /// Writes the trailer that points to the footer, and makes the file durable. Returns the file's length and the
+    /// trailer's checksum.
+    pub(super) fn finish(self, footer: BlockRef, footer_payload: &[u8]) -> Result<(u64, u32)> {
+        let mut trailer = Vec::with_capacity(TRAILER_LEN);
+        trailer.extend_from_slice(&footer.offset.to_le_bytes());
+        trailer.extend_from_slice(&footer.len.to_le_bytes());
+        trailer.extend_from_slice(&self.file.file_id.to_le_bytes());
+        let footer_checksum = crc32c::crc32c(footer_payload);
+        trailer.extend_from_slice(&crc32c::crc32c(&trailer).to_le_bytes());
+        trailer.extend_from_slice(&TRAILER_MAGIC);
+        self.file.file.write_all_at(&trailer, self.len).map_err(at_path(&self.file.path))?;
+        self.file.file.sync_data().map_err(at_path(&self.file.path))?;
+        Ok((self.len + TRAILER_LEN as u64, footer_checksum))
+    }
+}
