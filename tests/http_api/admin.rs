@@ -20,10 +20,7 @@ fn it_is_off_unless_turned_on() {
 #[test]
 fn series_are_deleted_in_a_range() {
     let server = TestServer::configured(|config| config.enable_admin_api = true);
-    server.load(&[
-        (r#"up{job="a"}"#, &[(-2_000, 1.0), (-1_000, 2.0), (0, 3.0)]),
-        (r#"up{job="b"}"#, &[(0, 9.0)]),
-    ]);
+    server.load(&[(r#"up{job="a"}"#, &[(-2_000, 1.0), (-1_000, 2.0), (0, 3.0)]), (r#"up{job="b"}"#, &[(0, 9.0)])]);
     let delete = target(
         "/api/v1/admin/tsdb/delete_series",
         &[("match[]", r#"up{job="a"}"#), ("start", "1699999999"), ("end", "1699999999")],

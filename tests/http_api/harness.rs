@@ -43,10 +43,7 @@ impl TestServer {
         Self::with(configure, |_| {})
     }
 
-    pub(crate) fn with(
-        configure: impl FnOnce(&mut ServerConfig),
-        options: impl FnOnce(&mut EngineOptions),
-    ) -> Self {
+    pub(crate) fn with(configure: impl FnOnce(&mut ServerConfig), options: impl FnOnce(&mut EngineOptions)) -> Self {
         let clock = Arc::new(VirtualClock::at(NOW));
         let mut engine_options = EngineOptions { clock, ..EngineOptions::in_memory() };
         options(&mut engine_options);

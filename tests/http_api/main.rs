@@ -1,5 +1,7 @@
 //! The HTTP server by its wire: every endpoint's success and failure, hostile clients, limits.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
+
 mod admin;
 mod connections;
 mod harness;

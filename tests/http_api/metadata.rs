@@ -10,8 +10,7 @@ fn server() -> TestServer {
     let server = TestServer::start();
     let metadata =
         MetricMetadata { kind: MetricKind::Counter, help: "How \"many\".".to_owned(), unit: "seconds".to_owned() };
-    let exemplars =
-        [Exemplar { labels: Labels::from_pairs([("trace_id", "abc")]), value: 0.25, timestamp: NOW + 500 }];
+    let exemplars = [Exemplar { labels: Labels::from_pairs([("trace_id", "abc")]), value: 0.25, timestamp: NOW + 500 }];
     let labels = labels(r#"hits_total{job="a"}"#);
     let body = v2(&[SeriesData {
         labels: &labels,
@@ -53,7 +52,10 @@ fn exemplars() {
         server.error("/api/v1/query_exemplars?query=up&start=2&end=1").2,
         "end timestamp must not be before start timestamp"
     );
-    assert_eq!(server.error("/api/v1/query_exemplars?query=").2, "unknown position: parse error: no expression found in input");
+    assert_eq!(
+        server.error("/api/v1/query_exemplars?query=").2,
+        "unknown position: parse error: no expression found in input"
+    );
 }
 
 #[test]

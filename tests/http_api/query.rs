@@ -69,10 +69,7 @@ fn bad_parameters_are_named() {
         "/api/v1/query?query=up&time=x",
         r#"invalid parameter "time": invalid time value for 'time': cannot parse "x" to a valid timestamp"#,
     );
-    bad(
-        "/api/v1/query",
-        r#"invalid parameter "query": unknown position: parse error: no expression found in input"#,
-    );
+    bad("/api/v1/query", r#"invalid parameter "query": unknown position: parse error: no expression found in input"#);
     bad("/api/v1/query?query=up&limit=-1", r#"invalid parameter "limit": limit must be non-negative"#);
     bad("/api/v1/query?query=up&timeout=5x", r#"invalid parameter "timeout": cannot parse "5x" to a valid duration"#);
 }

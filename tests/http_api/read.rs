@@ -107,7 +107,8 @@ fn query(name: &str, start: i64) -> Query {
 
 fn read(server: &TestServer, request: &ReadRequest) -> Reply {
     let body = snappy::encode(&request.encode_to_vec()).unwrap();
-    let headers = [("content-type", "application/x-protobuf"), ("content-encoding", "snappy"), ("accept-encoding", "gzip")];
+    let headers =
+        [("content-type", "application/x-protobuf"), ("content-encoding", "snappy"), ("accept-encoding", "gzip")];
     server.send("POST", "/api/v1/read", &headers, &body)
 }
 
@@ -124,8 +125,10 @@ fn server() -> TestServer {
 #[test]
 fn samples_are_read_back() {
     let server = server();
-    let request =
-        ReadRequest { queries: vec![query("up", -1000), query("none", 0), query("down", 0)], accepted_response_types: vec![] };
+    let request = ReadRequest {
+        queries: vec![query("up", -1000), query("none", 0), query("down", 0)],
+        accepted_response_types: vec![],
+    };
     let reply = read(&server, &request);
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert_eq!(reply.header("content-type"), Some("application/x-protobuf"));
@@ -146,7 +149,8 @@ fn samples_are_read_back() {
 #[test]
 fn chunks_are_streamed_in_checked_frames() {
     let server = server();
-    let request = ReadRequest { queries: vec![query("down", 0), query("up", -2000)], accepted_response_types: vec![1, 0] };
+    let request =
+        ReadRequest { queries: vec![query("down", 0), query("up", -2000)], accepted_response_types: vec![1, 0] };
     let reply = read(&server, &request);
     assert_eq!(reply.status, 200, "{}", reply.text());
     assert!(reply.complete);

@@ -24,7 +24,10 @@ fn label_names() {
     assert_eq!(server.data("/api/v1/labels?match[]=none"), json!([]));
     let cut = server.get("/api/v1/labels?limit=1").json();
     assert_eq!((&cut["data"], &cut["warnings"]), (&json!(["__name__"]), &json!(["results truncated due to limit"])));
-    assert_eq!(server.post_form("/api/v1/labels", &[("match[]", "up")]).json()["data"], json!(["__name__", "job", "zone"]));
+    assert_eq!(
+        server.post_form("/api/v1/labels", &[("match[]", "up")]).json()["data"],
+        json!(["__name__", "job", "zone"])
+    );
     assert_eq!(server.data("/api/v1/labels?start=0&end=1"), json!([]));
 }
 

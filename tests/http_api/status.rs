@@ -29,7 +29,10 @@ fn tsdb() {
     ]);
     let all = server.data("/api/v1/status/tsdb");
     let head = &all["headStats"];
-    assert_eq!((&head["numSeries"], &head["minTime"], &head["maxTime"]), (&3.into(), &1_699_999_999_995i64.into(), &1_700_000_000_000i64.into()));
+    assert_eq!(
+        (&head["numSeries"], &head["minTime"], &head["maxTime"]),
+        (&3.into(), &1_699_999_999_995i64.into(), &1_700_000_000_000i64.into())
+    );
     assert_eq!(all["seriesCountByMetricName"], json!([{"name": "up", "value": 2}, {"name": "down", "value": 1}]));
     assert_eq!(all["seriesCountByLabelValuePair"].as_array().unwrap().len(), 4);
     let one = server.data("/api/v1/status/tsdb?limit=1");

@@ -95,14 +95,17 @@ fn good_samples_are_kept_when_others_are_bad() {
     assert_eq!(reply.status, 400, "{text}");
     assert!(text.starts_with("2 samples refused, 2 written:\n"), "{text}");
     assert!(text.contains(r#"{job="nameless"}: the series has no metric name"#), "{text}");
-    assert!(text.contains(r#"far{job="a"}: out of bounds: timestamp 1700003600000 is more than 600000 ms ahead"#), "{text}");
+    assert!(
+        text.contains(r#"far{job="a"}: out of bounds: timestamp 1700003600000 is more than 600000 ms ahead"#),
+        "{text}"
+    );
     assert_eq!(values(&server, "good"), json!([[NOW / 1000, "1"]]));
     assert_eq!(values(&server, "far"), json!([[NOW / 1000, "3"]]));
 
     let mut broken = histogram();
     broken.buckets = Buckets::Integer { count: 99, zero_count: 1, positive: vec![1, 1], negative: Vec::new() };
-    let samples = [broken, histogram()]
-        .map(|h| HistogramSample { timestamp: NOW, start_timestamp: 0, histogram: h.into() });
+    let samples =
+        [broken, histogram()].map(|h| HistogramSample { timestamp: NOW, start_timestamp: 0, histogram: h.into() });
     let empty = labels("empty{}");
     let latency = labels("latency{}");
     let body = v2(&[

@@ -127,9 +127,7 @@ fn custom_bucket(bounds: &[f64], index: i32, count: f64) -> Bucket {
 pub(crate) fn buckets_of(histogram: &Histogram, positive: bool) -> Vec<(i32, f64)> {
     let spans = if positive { &histogram.positive_spans } else { &histogram.negative_spans };
     match &histogram.buckets {
-        Buckets::Float { positive: p, negative: n, .. } => {
-            place(spans, if positive { p } else { n }.iter().copied())
-        }
+        Buckets::Float { positive: p, negative: n, .. } => place(spans, if positive { p } else { n }.iter().copied()),
         Buckets::Integer { positive: p, negative: n, .. } => {
             let deltas = if positive { p } else { n };
             let absolute = deltas.iter().scan(0i64, |count, delta| {
@@ -203,8 +201,7 @@ mod tests {
             negative: vec![0.0, 0.0],
         });
         assert_eq!(text(&histogram), r#"{"count":"1.5","sum":"34593.34","buckets":[[0,"0.5","1","1.5"]]}"#);
-        histogram.buckets =
-            Buckets::Float { count: 0.0, zero_count: 0.0, positive: Vec::new(), negative: Vec::new() };
+        histogram.buckets = Buckets::Float { count: 0.0, zero_count: 0.0, positive: Vec::new(), negative: Vec::new() };
         histogram.sum = f64::NAN;
         assert_eq!(text(&histogram), r#"{"count":"0","sum":"NaN"}"#);
     }
@@ -224,12 +221,8 @@ mod tests {
 
     #[test]
     fn custom_buckets_have_their_own_bounds() {
-        let mut histogram = exponential(Buckets::Integer {
-            count: 6,
-            zero_count: 0,
-            positive: vec![1, 1, 1],
-            negative: Vec::new(),
-        });
+        let mut histogram =
+            exponential(Buckets::Integer { count: 6, zero_count: 0, positive: vec![1, 1, 1], negative: Vec::new() });
         histogram.schema = CUSTOM_BUCKETS_SCHEMA;
         histogram.custom_values = vec![5.0, 10.0];
         histogram.positive_spans = vec![Span { offset: 0, length: 3 }];

@@ -8,9 +8,8 @@ use crate::server::{
 
 /// Type, help text and unit of every metric family, or of one.
 pub(crate) fn metadata(request: &Request<'_>) -> Result<Reply, ApiError> {
-    let number = |name: &str| {
-        request.params.integer(name).map_err(|_| ApiError::bad_data(format!("{name} must be a number")))
-    };
+    let number =
+        |name: &str| request.params.integer(name).map_err(|_| ApiError::bad_data(format!("{name} must be a number")));
     // A family has one set of metadata here, so any positive limit per metric is kept.
     number("limit_per_metric")?;
     // A negative limit is none, and 0 shows nothing, as in Prometheus.

@@ -50,7 +50,11 @@ fn storage(text: &mut Exposition, app: &App) {
         text.gauge("prometheus_tsdb_lowest_timestamp", "Oldest time in segments, in ms.", oldest);
     }
     text.counter("prometheus_tsdb_head_samples_appended_total", "Samples written.", stats.samples_appended as f64);
-    text.counter("prometheus_tsdb_exemplar_exemplars_appended_total", "Exemplars written.", stats.exemplars_appended as f64);
+    text.counter(
+        "prometheus_tsdb_exemplar_exemplars_appended_total",
+        "Exemplars written.",
+        stats.exemplars_appended as f64,
+    );
     text.gauge("prometheus_tsdb_blocks_loaded", "Live segments.", stats.segments as f64);
     text.gauge("prometheus_tsdb_storage_blocks_bytes", "Bytes of live segments.", stats.segment_bytes as f64);
     text.gauge("prometheus_tsdb_wal_storage_size_bytes", "Bytes of the log.", stats.wal_bytes as f64);
@@ -94,7 +98,11 @@ fn server(text: &mut Exposition, app: &App) {
             &counters.histograms_appended,
         ),
         ("chronolith_remote_write_exemplars_total", "Exemplars taken by remote write.", &counters.exemplars_appended),
-        ("chronolith_remote_write_refused_samples_total", "Samples refused by remote write.", &counters.samples_refused),
+        (
+            "chronolith_remote_write_refused_samples_total",
+            "Samples refused by remote write.",
+            &counters.samples_refused,
+        ),
         (
             "prometheus_api_remote_write_invalid_labels_samples_total",
             "Samples refused by remote write because of their labels.",

@@ -232,7 +232,8 @@ mod tests {
 
     #[test]
     fn the_tree_has_upstreams_form() {
-        let json = tree(r#"sum by (job) (rate(up{a!~"b"}[5m] offset 1m)) / on (job) group_left (x) -foo @ 10 > bool 1"#);
+        let json =
+            tree(r#"sum by (job) (rate(up{a!~"b"}[5m] offset 1m)) / on (job) group_left (x) -foo @ 10 > bool 1"#);
         assert_eq!(json["type"], "binaryExpr");
         assert_eq!((&json["op"], &json["bool"]), (&">".into(), &true.into()));
         assert_eq!(json["rhs"], serde_json::json!({"type": "numberLiteral", "val": "1"}));

@@ -112,12 +112,7 @@ fn samples(
 }
 
 /// Sends frames as they fill; memory holds one series and one part.
-fn stream(
-    snapshot: &Snapshot,
-    queries: &[Query],
-    deadline: Instant,
-    sender: &FrameSender,
-) -> Result<(), StreamError> {
+fn stream(snapshot: &Snapshot, queries: &[Query], deadline: Instant, sender: &FrameSender) -> Result<(), StreamError> {
     let mut buffer = SampleBuffer::default();
     let mut part = Vec::new();
     for (number, query) in queries.iter().enumerate() {

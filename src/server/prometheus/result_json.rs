@@ -109,7 +109,8 @@ mod tests {
         assert_eq!(text(&vector, Some(1)), (written.to_owned(), true));
         let series =
             RangeSeries { labels, timestamps: vec![1_000, 2_000], values: vec![0.5, 2.0], histograms: Vec::new() };
-        let written = r#""resultType":"matrix","result":[{"metric":{"__name__":"up","job":"a"},"values":[[1,"0.5"],[2,"2"]]}]"#;
+        let written =
+            r#""resultType":"matrix","result":[{"metric":{"__name__":"up","job":"a"},"values":[[1,"0.5"],[2,"2"]]}]"#;
         assert_eq!(text(&QueryValue::Matrix(vec![series]), Some(1)), (written.to_owned(), false));
         assert_eq!(text(&QueryValue::Matrix(Vec::new()), None).0, r#""resultType":"matrix","result":[]"#);
     }
