@@ -1,7 +1,5 @@
 //! Writes JSON straight into a buffer: texts, numbers and timestamps as Prometheus' API writes them.
 
-use std::io::Write as _;
-
 use chronolith_storage::Labels;
 
 /// Appends a quoted JSON text.
@@ -104,8 +102,7 @@ pub(crate) fn number(out: &mut Vec<u8>, v: f64) {
     } else if !(1e-6..1e21).contains(&size) {
         exponent(out, v);
     } else {
-        // Writing to a Vec cannot fail.
-        let _ = write!(out, "{v}");
+        chronolith_promql::format::write_float(out, v);
     }
 }
 

@@ -191,7 +191,7 @@ async fn run(
 fn no_place(class: Class, why: NoPlace) -> ApiError {
     match (class, why) {
         (Class::Query, NoPlace::TimedOut) => ApiError::new(ErrorType::Timeout, "query timed out in query queue"),
-        (Class::Query | Class::Inline, NoPlace::Full) | (Class::Inline, NoPlace::TimedOut) => {
+        (Class::Query, NoPlace::Full) => {
             ApiError::new(ErrorType::Unavailable, "too many queries wait already; try again later")
         }
         (Class::Write, _) => {
@@ -199,6 +199,9 @@ fn no_place(class: Class, why: NoPlace) -> ApiError {
         }
         (Class::Admin, _) => {
             ApiError::new(ErrorType::Unavailable, "other administrative requests are still running; try again later")
+        }
+        (Class::Monitor | Class::Inline, _) => {
+            ApiError::new(ErrorType::Unavailable, "too many such requests wait already; try again later")
         }
     }
     .with_status(StatusCode::SERVICE_UNAVAILABLE)

@@ -14,8 +14,10 @@ use super::config::ServerConfig;
 
 /// Administrative requests that run at once: they are rare and heavy.
 const ADMIN_CONCURRENCY: usize = 2;
-/// How long an administrative request waits for its turn.
-const ADMIN_QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Requests about the server itself that are worked on at once.
+const MONITOR_CONCURRENCY: usize = 4;
+/// How long an administrative request, or one about the server itself, waits for its turn.
+const OTHER_QUEUE_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Which pool a request's work belongs to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,6 +30,8 @@ pub(crate) enum Class {
     Write,
     /// Deletes, copies or rewrites data.
     Admin,
+    /// Tells about the server itself; must be answered while everything else is busy.
+    Monitor,
 }
 
 /// Why a request got no place.
@@ -99,7 +103,8 @@ impl Pool {
 pub(crate) struct Work {
     pub(crate) queries: Pool,
     pub(crate) writes: Pool,
-    pub(crate) admin: Pool,
+    admin: Pool,
+    monitor: Pool,
     pub(crate) bodies: Arc<Semaphore>,
 }
 
@@ -113,7 +118,8 @@ impl Work {
                 config.query_timeout,
             ),
             writes: Pool::new(limits.write_concurrency, limits.write_queue, limits.write_queue_timeout),
-            admin: Pool::new(ADMIN_CONCURRENCY, limits.max_connections, ADMIN_QUEUE_TIMEOUT),
+            admin: Pool::new(ADMIN_CONCURRENCY, limits.max_connections, OTHER_QUEUE_TIMEOUT),
+            monitor: Pool::new(MONITOR_CONCURRENCY, limits.max_connections, OTHER_QUEUE_TIMEOUT),
             bodies: Arc::new(Semaphore::new(limits.max_bodies_bytes.clamp(1, Semaphore::MAX_PERMITS))),
         }
     }
@@ -125,6 +131,7 @@ impl Work {
             Class::Query => Some(&self.queries),
             Class::Write => Some(&self.writes),
             Class::Admin => Some(&self.admin),
+            Class::Monitor => Some(&self.monitor),
         }
     }
 }

@@ -96,7 +96,8 @@ pub(crate) fn tsdb(request: &Request<'_>) -> Result<Reply, ApiError> {
     let head = [
         ("numSeries", count(stats.active_series)),
         ("numLabelPairs", count(stats.label_pairs)),
-        ("chunkCount", count(stats.active_series)),
+        // Samples in memory are not cut into chunks that could be counted.
+        ("chunkCount", 0),
         ("minTime", min),
         ("maxTime", max),
     ];

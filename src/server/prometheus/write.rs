@@ -7,6 +7,7 @@ use std::{cell::RefCell, collections::HashSet, sync::atomic::Ordering::Relaxed};
 use chronolith_storage::{
     Exemplar, Labels, StorageError,
     engine::{Appender, Engine, SeriesRef},
+    model::labels::METRIC_NAME,
     read::HistogramSample,
 };
 use hyper::{
@@ -178,7 +179,12 @@ fn failed(failure: Failure) -> Reply {
         StorageError::ReadOnly => (StatusCode::FORBIDDEN, None),
         _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
     };
-    tracing::warn!(%error, "a write failed");
+    // Pressure passes by itself and comes with many requests.
+    if matches!(error, StorageError::Busy { .. }) {
+        tracing::debug!(%error, "a write has to wait");
+    } else {
+        tracing::warn!(%error, "a write failed");
+    }
     let reply = Reply::text(status, format!("{error}\n"));
     match retry {
         Some(seconds) => reply.with_header(RETRY_AFTER, HeaderValue::from(seconds)),
@@ -273,7 +279,7 @@ impl<'b, 'e> Batch<'b, 'e> {
             self.histograms(known, series.histograms(), labels)?;
             self.exemplars(known, series.exemplars())?;
             if let Some(metadata) = series.metadata()
-                && let Some((_, family)) = series.labels().find(|(n, _)| *n == "__name__")
+                && let Some((_, family)) = series.labels().find(|(n, _)| *n == METRIC_NAME)
                 && families.insert(family)
             {
                 self.appender.metadata(family, metadata.to_metadata());
