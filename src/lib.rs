@@ -17,6 +17,8 @@
 mod db;
 mod error;
 pub mod ingest;
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use chronolith_promql as promql;
 pub use chronolith_storage as storage;
