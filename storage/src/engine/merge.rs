@@ -81,8 +81,7 @@ impl Inner {
         let added = self.write_merged(job)?;
         let removed: Vec<u64> = job.iter().map(|s| s.record.id).collect();
         let records = added.iter().map(|s| s.record.clone()).collect();
-        let edit =
-            CatalogEdit { add_segments: records, remove_segments: removed.clone(), ..CatalogEdit::default() };
+        let edit = CatalogEdit { add_segments: records, remove_segments: removed.clone(), ..CatalogEdit::default() };
         self.add_segments(edit)?;
         write_lock(&self.state).replace_segments(&removed, added);
         // Queries that still read the old files have them open.
