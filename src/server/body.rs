@@ -59,7 +59,7 @@ pub(crate) async fn receive(
                 .map_err(|e| ApiError::bad_data(format!("the request's body cannot be read: {}", with_cause(&e))))?;
             let Ok(data) = frame.into_data() else { continue };
             if all.len() + data.len() > limit {
-                held = None;
+                drop(held.take());
                 drain(&mut body, limit).await;
                 return Err(too_large());
             }
