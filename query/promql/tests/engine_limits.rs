@@ -344,6 +344,15 @@ fn values_by_example() {
         panic!("not a string")
     };
     assert_eq!(value, "text");
+    // A subquery stands at multiples of its step and, like a range, is open on the left.
+    let QueryValue::Matrix(m) = instant(&source, "a{i=\"1\"}[20s:10s]", 25_000).expect("a subquery").value else {
+        panic!("not a matrix")
+    };
+    assert_eq!(m[0].timestamps, [10_000, 20_000]);
+    let QueryValue::Matrix(m) = instant(&source, "a{i=\"1\"}[20s:10s]", 20_000).expect("a subquery").value else {
+        panic!("not a matrix")
+    };
+    assert_eq!(m[0].timestamps, [10_000, 20_000]);
     let got = range(&source, "1 + time()", (0, 20_000, 10_000), &QueryOptions::default());
     assert_eq!((got[0].labels.is_empty(), got[0].values.as_slice()), (true, &[1.0, 11.0, 21.0][..]));
     let got = range(&source, "sum(a @ 0 unless a{i=\"2\"})", (0, 20_000, 10_000), &QueryOptions::default());
