@@ -7,7 +7,7 @@ use super::{
     budget::Budget,
     error::{QueryError, Result},
     functions::math::{changes_metric, is_comparison, map, operate, operator_text},
-    grid::{ABSENT, Grid, Series, is_absent, weigh},
+    grid::{ABSENT, Grid, Series, count_present, is_absent, weigh},
     labels::{drop_metadata, merge_same_labels},
     plan::{Binary, Kind, Node, Range, Selector, Subquery},
     stream::{HistogramRule, Leaf, Origin, Stream},
@@ -353,9 +353,17 @@ fn instant_sample(s: Series) -> Option<InstantSample> {
 
 fn range_series(s: Series, grid: Grid) -> Option<RangeSeries> {
     let mut out = RangeSeries { labels: s.labels, ..RangeSeries::default() };
-    for (k, v) in s.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
-        out.timestamps.push(grid.at(k));
-        out.values.push(*v);
+    let present = count_present(&s.values);
+    if present == s.values.len() {
+        out.timestamps = grid.times().collect();
+        out.values = s.values;
+    } else {
+        out.timestamps.reserve_exact(present);
+        out.values.reserve_exact(present);
+        for (k, v) in s.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+            out.timestamps.push(grid.at(k));
+            out.values.push(*v);
+        }
     }
     out.histograms = s.histograms.into_iter().map(|(k, h)| (grid.at(k as usize), h)).collect();
     (!out.values.is_empty() || !out.histograms.is_empty()).then_some(out)

@@ -29,7 +29,7 @@ pub(super) enum Leaf {
     /// The last sample not older than the lookback, or in its place its timestamp in seconds.
     Instant { times: Times, lookback: i64, timestamp: bool },
     /// A function of each window.
-    Range { function: RangeFn, times: Times, range: i64, params: Vec<Vec<f64>>, pos: PosRange },
+    Range { function: RangeFn, name: &'static str, times: Times, range: i64, params: Vec<Vec<f64>>, pos: PosRange },
     /// The series of [`Origin::Computed`] are columns over the right grid already.
     Ready,
 }
@@ -183,8 +183,8 @@ impl<'q> Stream<'q> {
             }
             match &self.leaf {
                 Leaf::Instant { times, lookback, timestamp } => pick(times, *lookback, *timestamp, scratch),
-                Leaf::Range { function, times, range, params, pos } => {
-                    let window = RangeStep { function: *function, times, range: *range, params, pos: *pos };
+                Leaf::Range { function, name, times, range, params, pos } => {
+                    let window = RangeStep { function: *function, name, times, range: *range, params, pos: *pos };
                     window.fill(self.source_labels(index), scratch, budget)?;
                 }
                 Leaf::Ready => {}
@@ -336,6 +336,7 @@ fn seconds_of(buffer: &SampleBuffer, i: usize) -> f64 {
 /// A function of windows, as the leaf describes it.
 struct RangeStep<'a> {
     function: RangeFn,
+    name: &'static str,
     times: &'a Times,
     range: i64,
     params: &'a [Vec<f64>],
@@ -394,7 +395,7 @@ impl RangeStep<'_> {
         let weight = scratch.buffer.histograms.iter().map(|s| histogram_weight(&s.histogram)).max().unwrap_or(1);
         budget.pass(scratch.windows.longest + scratch.histogram_windows.longest * weight)?;
         match self.function.histograms() {
-            Histograms::Refused => return Err(QueryError::NativeHistogram(format!("{:?}", self.function))),
+            Histograms::Refused => return Err(QueryError::NativeHistogram(self.name.to_owned())),
             Histograms::Ignored => {
                 self.floats(scratch);
                 let both = scratch.windows.iter().zip(scratch.histogram_windows.iter());
