@@ -75,6 +75,20 @@ pub enum StorageError {
         /// Which label holds the most values.
         offender: String,
     },
+    /// The log did not take a write, and was cut back to what it was before.
+    #[error("the write-ahead log did not take the write: {reason}")]
+    LogWrite {
+        /// What the log said.
+        reason: String,
+    },
+    /// Flushes do not keep up with writes.
+    #[error("{bytes} bytes of samples wait to be flushed, the limit is {limit}; try again in a few seconds")]
+    Busy {
+        /// What waits.
+        bytes: usize,
+        /// How much may wait.
+        limit: usize,
+    },
     /// The database was opened without the right to write.
     #[error("the database is open read-only")]
     ReadOnly,

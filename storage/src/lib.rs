@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod clock;
 mod codec;
 pub mod encoding;
+pub mod engine;
 mod error;
 mod memtable;
 pub mod model;

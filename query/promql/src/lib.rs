@@ -5,6 +5,7 @@
 
 pub mod ast;
 pub mod duration;
+pub mod engine;
 mod error;
 pub mod format;
 pub mod functions;
@@ -13,6 +14,7 @@ mod parser;
 mod printer;
 mod printer_pretty;
 mod quote;
+pub mod series_notation;
 
 pub use error::ParseError;
 pub use parser::{MAX_DEPTH, MAX_NESTING, MAX_QUERY_LEN, parse, parse_selector};

@@ -116,6 +116,19 @@ impl Catalog {
         }
     }
 
+    /// The catalog's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Length of the catalog's file in bytes; 0 when it cannot be told.
+    #[must_use]
+    pub fn file_len(&self) -> u64 {
+        let opened = self.vfs.open(&self.path, OpenMode::Read);
+        opened.and_then(|file| file.len()).unwrap_or(0)
+    }
+
     /// Checks the file on disk as it is now: every page, every record, and the mark.
     ///
     /// # Errors

@@ -395,7 +395,9 @@ fn histogram_heap_size(h: &Histogram) -> usize {
         crate::Buckets::Integer { positive, negative, .. } => positive.len() + negative.len(),
         crate::Buckets::Float { positive, negative, .. } => positive.len() + negative.len(),
     };
-    size_of::<Histogram>() + 32 + (buckets + h.custom_values.len() + h.positive_spans.len() + h.negative_spans.len()) * 8
+    size_of::<Histogram>()
+        + 32
+        + (buckets + h.custom_values.len() + h.positive_spans.len() + h.negative_spans.len()) * 8
 }
 
 #[cfg(test)]

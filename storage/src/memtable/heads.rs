@@ -24,8 +24,7 @@ pub(crate) struct Head {
 }
 
 impl Head {
-    const EMPTY: Self =
-        Self { first: i64::MAX, last: i64::MIN, tail: ChunkAddress::NONE, tail_len: 0, sorted: true };
+    const EMPTY: Self = Self { first: i64::MAX, last: i64::MIN, tail: ChunkAddress::NONE, tail_len: 0, sorted: true };
 
     /// The range of the series' samples.
     pub(crate) const fn range(&self) -> TimeRange {

@@ -186,9 +186,4 @@ impl MemtableView {
     pub(crate) fn range(&self) -> TimeRange {
         self.table.range()
     }
-
-    /// Whether two views show the same memtable.
-    pub(crate) fn same_table(&self, table: &Arc<Memtable>) -> bool {
-        Arc::ptr_eq(&self.table, table)
-    }
 }

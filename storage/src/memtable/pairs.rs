@@ -119,9 +119,8 @@ impl PairTable {
         self.pairs_of_name.push(Vec::new());
         let hash = xxh3_64_with_seed(name.as_bytes(), self.seed);
         let Self { name_lookup, names, text, seed, .. } = self;
-        name_lookup.insert_unique(hash, id, |other| {
-            xxh3_64_with_seed(slice(text, names[*other as usize]).as_bytes(), *seed)
-        });
+        name_lookup
+            .insert_unique(hash, id, |other| xxh3_64_with_seed(slice(text, names[*other as usize]).as_bytes(), *seed));
         Some(id)
     }
 

@@ -111,7 +111,9 @@ impl Postings {
         let mut all = RoaringBitmap::new();
         let pairs = index.pairs();
         let exact = match matcher.op() {
-            crate::MatchOp::Equal => Some(std::slice::from_ref(&matcher.value()).iter().map(|v| (*v).to_owned()).collect()),
+            crate::MatchOp::Equal => {
+                Some(std::slice::from_ref(&matcher.value()).iter().map(|v| (*v).to_owned()).collect())
+            }
             crate::MatchOp::Regex => matcher.set_alternatives().map(<[String]>::to_vec),
             _ => None,
         };

@@ -15,7 +15,11 @@ use std::{
     sync::Arc,
 };
 
-pub use self::{mem::MemFs, real::RealFs, sim::SimFs};
+pub use self::{
+    mem::MemFs,
+    real::RealFs,
+    sim::{Fault, SimFs},
+};
 
 /// How a file is opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

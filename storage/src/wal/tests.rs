@@ -99,6 +99,8 @@ fn check(vfs: &dyn Vfs, logs: &[Told; 2], what: &str) {
             continue;
         }
         let (numbers, end) = read(vfs, &path).unwrap();
+        let header = 0..LOG_HEADER_LEN as u64;
+        assert!(!told.created || end.unread().all(|r| !header.contains(&r.start)), "{what}: {end:?}");
         assert!(numbers.len() >= told.synced, "{what}: {numbers:?} lacks synced frames of {told:?}, {end:?}");
         assert_eq!(numbers[..told.synced], told.appended[..told.synced], "{what}");
         // A frame whose append failed is cut away; the one that the power cut hit may be whole.
@@ -137,6 +139,13 @@ fn synced_frames_survive_every_fault_at_every_operation() {
                     vfs.clear_fault();
                     let what = format!("{fault:?} at {at}, sticky {sticky}, seed {seed}");
                     check(&vfs, &logs, &what);
+                    for (generation, told) in (1u64..).zip(&logs) {
+                        if told.created && !told.poisoned {
+                            let (numbers, end) = read(&vfs, &log_path(dir(), generation)).unwrap();
+                            assert_eq!(numbers, told.appended, "{what}");
+                            assert!(end.is_clean(), "{what}: a failed frame was left behind, {end:?}");
+                        }
+                    }
                     check(&vfs.recover(seed), &logs, &format!("{what}, then a crash"));
                 }
             }
@@ -316,7 +325,7 @@ fn a_frame_inside_a_damaged_payload_is_not_taken() {
     let vfs = MemFs::new();
     create_dir_durable(&vfs, dir()).unwrap();
     let mut writer = LogWriter::create(&vfs, dir(), 1).unwrap();
-    let forged = format::FrameHeader::of(&payload(1), 2).encode(1);
+    let forged = format::FrameHeader::of(&payload(1), 1).encode(1);
     let mut outer = forged.to_vec();
     outer.extend(payload(1));
     outer.extend([9; 200]);
@@ -328,6 +337,36 @@ fn a_frame_inside_a_damaged_payload_is_not_taken() {
     let (numbers, end) = read_bytes(&bytes, 1).unwrap();
     assert_eq!(numbers, [2]);
     assert_eq!(end.damaged.len(), 1);
+}
+
+#[test]
+fn a_sequence_number_that_cannot_be_is_not_taken() {
+    let (bytes, ends) = small_log();
+    let mut damaged = bytes[..ends[2] as usize].to_vec();
+    damaged.extend([0; 60]);
+    damaged.extend(format::FrameHeader::of(&payload(50), 3 + 5).encode(7));
+    damaged.extend(payload(50));
+    damaged.extend(&bytes[ends[2] as usize..]);
+    let (numbers, end) = read_bytes(&damaged, 7).unwrap();
+    assert_eq!(numbers, (0..9).collect::<Vec<_>>(), "60 bytes cannot have held five frames");
+    assert_eq!(end.damaged.len(), 1);
+    assert!(end.damaged[0].lost.is_empty());
+}
+
+#[test]
+fn a_marker_over_the_edge_of_a_chunk_is_found() {
+    for len in CHUNK - 32..CHUNK - 16 {
+        let vfs = MemFs::new();
+        create_dir_durable(&vfs, dir()).unwrap();
+        let mut writer = LogWriter::create(&vfs, dir(), 1).unwrap();
+        writer.append(&vec![0; len]).unwrap();
+        writer.append(&payload(2)).unwrap();
+        let mut bytes = bytes_of(&vfs, writer.path());
+        bytes[LOG_HEADER_LEN] ^= 1;
+        let (numbers, end) = read_bytes(&bytes, 1).unwrap();
+        assert_eq!(numbers, [2], "payload of {len} bytes");
+        assert_eq!(end.damaged[0].lost, 1..2);
+    }
 }
 
 #[test]

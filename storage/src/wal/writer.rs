@@ -123,6 +123,12 @@ impl LogWriter {
         &self.path
     }
 
+    /// Why the log takes nothing any more, if that is so.
+    #[must_use]
+    pub fn poisoned(&self) -> Option<&str> {
+        self.poisoned.as_deref()
+    }
+
     fn check(&self) -> Result<()> {
         match &self.poisoned {
             Some(reason) => Err(StorageError::Poisoned { reason: reason.clone() }),

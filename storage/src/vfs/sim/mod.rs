@@ -548,7 +548,9 @@ impl VfsFile for SimFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.fs.world().run(Op::Grow, |w| w.set_len(self.id, len))
+        let mut world = self.fs.world();
+        let grows = world.files.get(&self.id).is_some_and(|f| (f.len() as u64) < len);
+        world.run(if grows { Op::Grow } else { Op::Other }, |w| w.set_len(self.id, len))
     }
 
     fn sync_data(&self) -> io::Result<()> {

@@ -1,0 +1,171 @@
+//! Folds a stream of series into groups, in parallel and in a fixed order.
+
+use chronolith_storage::Labels;
+
+use super::accumulators::{Accumulate, Avg, Count, Extreme, Group, Quantile, Sum, Variance};
+use crate::{
+    ast::{AggregateOp, PosRange},
+    engine::{
+        error::{QueryError, Result},
+        evaluate::Evaluator,
+        grid::Series,
+        labels::{Grouping, Numbering},
+        stream::{Produced, Stream},
+    },
+};
+
+/// Which group each series belongs to.
+pub(super) struct Assignment {
+    pub(super) group_of: Vec<u32>,
+    /// The labels of the groups.
+    pub(super) labels: Vec<Labels>,
+}
+
+/// Sorts series into groups by their labels.
+pub(super) fn assign(stream: &Stream<'_>, grouping: &Grouping<'_>) -> Assignment {
+    let mut numbering = Numbering::default();
+    let mut assignment = Assignment { group_of: Vec::with_capacity(stream.len()), labels: Vec::new() };
+    let mut key = Vec::new();
+    for i in 0..stream.len() {
+        let labels = stream.raw_labels(i);
+        grouping.key(labels, &mut key);
+        let (number, new) = numbering.number(&key);
+        if new {
+            assignment.labels.push(grouping.labels(labels));
+        }
+        assignment.group_of.push(number);
+    }
+    assignment
+}
+
+/// Evaluates an aggregation that makes one series of each group.
+pub(super) fn evaluate(
+    evaluator: &Evaluator<'_>,
+    stream: &Stream<'_>,
+    grouping: &Grouping<'_>,
+    op: AggregateOp,
+    param: &[f64],
+    pos: PosRange,
+) -> Result<Vec<Series>> {
+    let fold = Fold { evaluator, stream, grouping, op, param, pos };
+    match op {
+        AggregateOp::Sum => fold.run::<Sum>(),
+        AggregateOp::Avg => fold.run::<Avg>(),
+        AggregateOp::Count => fold.run::<Count>(),
+        AggregateOp::Group => fold.run::<Group>(),
+        AggregateOp::Min => fold.run::<Extreme<false>>(),
+        AggregateOp::Max => fold.run::<Extreme<true>>(),
+        AggregateOp::Stdvar => fold.run::<Variance<false>>(),
+        AggregateOp::Stddev => fold.run::<Variance<true>>(),
+        AggregateOp::Quantile => fold.run::<Quantile>(),
+        AggregateOp::TopK
+        | AggregateOp::BottomK
+        | AggregateOp::CountValues
+        | AggregateOp::LimitK
+        | AggregateOp::LimitRatio => Err(QueryError::BadData("not an aggregation of values".to_owned())),
+    }
+}
+
+struct Fold<'a, 'q> {
+    evaluator: &'a Evaluator<'q>,
+    stream: &'a Stream<'q>,
+    grouping: &'a Grouping<'a>,
+    op: AggregateOp,
+    param: &'a [f64],
+    pos: PosRange,
+}
+
+/// One group, as far as one chunk of series has filled it.
+struct Part<A> {
+    group: u32,
+    accumulator: A,
+    drop_name: bool,
+}
+
+impl Fold<'_, '_> {
+    fn run<A: Accumulate>(&self) -> Result<Vec<Series>> {
+        let assignment = assign(self.stream, self.grouping);
+        let steps = self.stream.grid.count;
+        let budget = &self.evaluator.budget;
+        let mut groups: Vec<Option<Part<A>>> = assignment.labels.iter().map(|_| None).collect();
+        self.stream.in_chunks(
+            budget,
+            |scratch, chunk| {
+                let mut parts: Vec<Part<A>> = Vec::new();
+                let mut mixed = Vec::new();
+                for i in chunk {
+                    let Some(p) = self.stream.produce(i, scratch, budget)? else { continue };
+                    let group = assignment.group_of[i];
+                    let at = parts.iter().rposition(|p| p.group == group).unwrap_or_else(|| {
+                        parts.push(Part { group, accumulator: A::new(steps), drop_name: false });
+                        parts.len() - 1
+                    });
+                    // A chunk has few groups, so the search is short, and `at` is a place in `parts`.
+                    let part = &mut parts[at];
+                    part.drop_name |= self.stream.drops_name(i);
+                    part.accumulator.add(self.floats(&p, &mut mixed)?);
+                }
+                Ok(parts)
+            },
+            |parts: Vec<Part<A>>| {
+                for part in parts {
+                    let Some(place) = groups.get_mut(part.group as usize) else { continue };
+                    match place {
+                        None => {
+                            // Samples are counted as the result has them; bytes as they are.
+                            budget.hold(steps, part.accumulator.bytes())?;
+                            *place = Some(part);
+                        }
+                        Some(group) => {
+                            group.drop_name |= part.drop_name;
+                            group.accumulator.merge(part.accumulator);
+                        }
+                    }
+                }
+                Ok(())
+            },
+        )?;
+        let mut out = Vec::with_capacity(groups.len());
+        for (labels, part) in assignment.labels.into_iter().zip(groups) {
+            let Some(part) = part else { continue };
+            let values = part.accumulator.finish(self.param);
+            let series = Series { drop_name: part.drop_name, ..Series::floats(labels, values) };
+            if !series.is_empty() {
+                out.push(series);
+            }
+        }
+        Ok(out)
+    }
+
+    /// The floats of a column, or, for what only counts, something at each step that has a histogram too.
+    fn floats<'b>(&self, p: &Produced<'b>, mixed: &'b mut Vec<f64>) -> Result<&'b [f64]> {
+        if p.histograms.is_empty() {
+            return Ok(p.values);
+        }
+        match self.op {
+            AggregateOp::Count | AggregateOp::Group => {
+                p.values.clone_into(mixed);
+                for (k, _) in p.histograms {
+                    if let Some(v) = mixed.get_mut(*k as usize) {
+                        *v = 1.0;
+                    }
+                }
+                Ok(mixed)
+            }
+            AggregateOp::Sum => Err(QueryError::NativeHistogram("sum".to_owned())),
+            AggregateOp::Avg => Err(QueryError::NativeHistogram("avg".to_owned())),
+            op => {
+                let name = match op {
+                    AggregateOp::Min => "min",
+                    AggregateOp::Max => "max",
+                    AggregateOp::Stdvar => "stdvar",
+                    AggregateOp::Stddev => "stddev",
+                    _ => "quantile",
+                };
+                let text = format!("ignored histogram in {name} aggregation");
+                self.evaluator.budget.annotate(|a| a.info(text, self.pos));
+                Ok(p.values)
+            }
+        }
+    }
+}

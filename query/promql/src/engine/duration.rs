@@ -1,0 +1,127 @@
+//! Duration expressions: `[step() * 2]`, `offset (range() - 1h)`. They are resolved before the evaluation begins.
+
+use super::error::{QueryError, Result};
+use crate::ast::{BinaryOp, DurationExpr, PosRange};
+
+/// The times of the query that duration expressions can ask for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct QueryTimes {
+    pub(super) start: i64,
+    pub(super) end: i64,
+    /// 0 for an instant query.
+    pub(super) step: i64,
+}
+
+/// A duration longer than this in seconds does not fit the nanoseconds of Prometheus.
+const MAX_SECONDS: f64 = 9_223_372_036.854_775;
+
+/// The length of a range or of a subquery's step in milliseconds.
+pub(super) fn positive_ms(expr: &DurationExpr, times: QueryTimes) -> Result<i64> {
+    let seconds = checked(expr, times)?;
+    if seconds <= 0.0 {
+        return Err(fail(expr, "duration must be greater than 0"));
+    }
+    Ok((seconds * 1000.0) as i64)
+}
+
+/// An offset in milliseconds.
+pub(super) fn signed_ms(expr: &DurationExpr, times: QueryTimes) -> Result<i64> {
+    Ok((checked(expr, times)? * 1000.0) as i64)
+}
+
+fn checked(expr: &DurationExpr, times: QueryTimes) -> Result<f64> {
+    let seconds = seconds(expr, times)?;
+    if !seconds.is_finite() {
+        return Err(fail(expr, "duration is NaN or infinite"));
+    }
+    if seconds.abs() > MAX_SECONDS {
+        return Err(fail(expr, "duration is out of range"));
+    }
+    Ok(seconds)
+}
+
+fn seconds(expr: &DurationExpr, times: QueryTimes) -> Result<f64> {
+    Ok(match expr {
+        DurationExpr::Literal(n) => n.value,
+        DurationExpr::Step(_) => times.step as f64 / 1000.0,
+        DurationExpr::Range(_) => times.end.saturating_sub(times.start) as f64 / 1000.0,
+        DurationExpr::MinOf(a, b, _) => super::functions::math::go_min(seconds(a, times)?, seconds(b, times)?),
+        DurationExpr::MaxOf(a, b, _) => super::functions::math::go_max(seconds(a, times)?, seconds(b, times)?),
+        DurationExpr::Unary { negative, expr, .. } => {
+            let v = seconds(expr, times)?;
+            if *negative { -v } else { v }
+        }
+        DurationExpr::Paren(inner, _) => seconds(inner, times)?,
+        DurationExpr::Binary { op, lhs, rhs } => {
+            let (l, r) = (seconds(lhs, times)?, seconds(rhs, times)?);
+            match op {
+                BinaryOp::Add => l + r,
+                BinaryOp::Sub => l - r,
+                BinaryOp::Mul => l * r,
+                BinaryOp::Div if r == 0.0 => return Err(fail(expr, "division by zero")),
+                BinaryOp::Div => l / r,
+                BinaryOp::Mod if r == 0.0 => return Err(fail(expr, "modulo by zero")),
+                BinaryOp::Mod => l % r,
+                BinaryOp::Pow => super::functions::math::go_pow(l, r),
+                _ => return Err(fail(expr, "unexpected duration expression operator")),
+            }
+        }
+    })
+}
+
+fn fail(expr: &DurationExpr, why: &str) -> QueryError {
+    let pos = span(expr);
+    QueryError::Execution(format!("{}:{}: {why}", pos.start, pos.end))
+}
+
+/// Where a duration expression stands.
+fn span(expr: &DurationExpr) -> PosRange {
+    match expr {
+        DurationExpr::Literal(n) => n.pos,
+        DurationExpr::Step(p) | DurationExpr::Range(p) | DurationExpr::Paren(_, p) => *p,
+        DurationExpr::MinOf(_, _, p) | DurationExpr::MaxOf(_, _, p) => *p,
+        DurationExpr::Binary { lhs, rhs, .. } => PosRange { start: span(lhs).start, end: span(rhs).end },
+        DurationExpr::Unary { expr, pos, .. } => PosRange { start: pos.start, end: span(expr).end },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ast::NumberLiteral;
+
+    fn literal(value: f64) -> Box<DurationExpr> {
+        Box::new(DurationExpr::Literal(NumberLiteral { value, is_duration: true, pos: PosRange::default() }))
+    }
+
+    const TIMES: QueryTimes = QueryTimes { start: 0, end: 600_000, step: 15_000 };
+
+    #[test]
+    fn step_and_range_are_those_of_the_query() {
+        let twice = DurationExpr::Binary {
+            op: BinaryOp::Mul,
+            lhs: Box::new(DurationExpr::Step(PosRange::default())),
+            rhs: literal(2.0),
+        };
+        assert_eq!(positive_ms(&twice, TIMES).unwrap(), 30_000);
+        let half = DurationExpr::Binary {
+            op: BinaryOp::Div,
+            lhs: Box::new(DurationExpr::Range(PosRange::default())),
+            rhs: literal(2.0),
+        };
+        assert_eq!(signed_ms(&half, TIMES).unwrap(), 300_000);
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let zero = DurationExpr::Binary { op: BinaryOp::Sub, lhs: literal(1.0), rhs: literal(1.0) };
+        assert_eq!(positive_ms(&zero, TIMES).unwrap_err().to_string(), "0:0: duration must be greater than 0");
+        assert_eq!(signed_ms(&zero, TIMES).unwrap(), 0);
+        let by_zero = DurationExpr::Binary { op: BinaryOp::Div, lhs: literal(1.0), rhs: literal(0.0) };
+        assert!(positive_ms(&by_zero, TIMES).unwrap_err().to_string().contains("division by zero"));
+        let huge = DurationExpr::Binary { op: BinaryOp::Pow, lhs: literal(10.0), rhs: literal(30.0) };
+        assert!(positive_ms(&huge, TIMES).unwrap_err().to_string().contains("out of range"));
+        let nan = DurationExpr::Binary { op: BinaryOp::Pow, lhs: literal(-1.0), rhs: literal(0.5) };
+        assert!(signed_ms(&nan, TIMES).unwrap_err().to_string().contains("NaN or infinite"));
+    }
+}

@@ -1,0 +1,8 @@
+//! Functions of instant vectors and scalars, by subject.
+
+pub(super) mod absent;
+pub(super) mod date;
+pub(super) mod histogram;
+pub(super) mod labels;
+pub(super) mod math;
+pub(super) mod sort;

@@ -1,0 +1,25 @@
+//! What the library's calls return when they fail.
+
+use chronolith_promql::{ParseError, engine::QueryError};
+use chronolith_storage::StorageError;
+
+/// What the library's calls return.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why a call failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The storage engine refused, or the disk failed.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A query is not valid PromQL; tells where.
+    #[error(transparent)]
+    Parse(#[from] ParseError),
+    /// A query failed while it ran.
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    /// Labels, samples or a series description that cannot be written.
+    #[error("{0}")]
+    Invalid(String),
+}

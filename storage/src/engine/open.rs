@@ -1,0 +1,320 @@
+//! Opening: lock, catalog, segments, log, in this order; what is damaged is set aside, what nobody names is removed.
+
+use std::{
+    ops::Range,
+    path::Path,
+    sync::{
+        Arc, Mutex, RwLock,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
+    },
+};
+
+use super::{
+    Inner,
+    background::Background,
+    commit::Committer,
+    layout::Layout,
+    metadata::MetadataTable,
+    options::EngineOptions,
+    quarantine::Quarantine,
+    replay::Replay,
+    retention::ClockGuard,
+    state::{LiveSegment, LiveTombstone, State},
+    stats::Counters,
+};
+use crate::{
+    Result, StorageError,
+    catalog::{Catalog, CatalogState, QuarantineRecord, SegmentRecord, TombstoneMatcher, TombstoneRecord},
+    memtable::{Index, Memtable, write_lock},
+    rng::Rng,
+    segment::{BlockCache, Segment},
+    vfs::{Vfs, VfsLock, at_path},
+    wal::{LogEnd, LogReader, LogWriter},
+};
+
+/// Opens the database that the options describe.
+pub(super) fn open(options: EngineOptions) -> Result<Arc<Inner>> {
+    let layout = Layout::new(&options.dir);
+    let lock = prepare_directory(&options, &layout)?;
+    let catalog = Catalog::open(Arc::clone(&options.vfs), layout.root(), options.read_only)?;
+    let saved = catalog.state()?;
+    let mut log = read_log(&options, &layout, &saved)?;
+    let writer = if options.read_only {
+        None
+    } else {
+        Some(LogWriter::create(&*options.vfs, &layout.wal(), log.next_generation)?)
+    };
+    let damage = std::mem::take(&mut log.damage);
+    let inner = Arc::new(assemble(options, layout, lock, catalog, &saved, log, writer)?);
+    inner.open_segments(&saved.segments)?;
+    for item in damage {
+        inner.report_damage(item)?;
+    }
+    if !inner.options.read_only {
+        inner.remove_garbage(&saved)?;
+        if inner.options.background {
+            inner.background.start(&inner).map_err(at_path(inner.layout.root()))?;
+        }
+        inner.note_memtable_bytes(inner.memtable_bytes.load(Ordering::Relaxed));
+    }
+    Ok(inner)
+}
+
+fn prepare_directory(options: &EngineOptions, layout: &Layout) -> Result<Option<Box<dyn VfsLock>>> {
+    let vfs = &options.vfs;
+    if options.read_only {
+        if !vfs.exists(layout.root()).map_err(at_path(layout.root()))? {
+            return Err(StorageError::Invalid(format!(
+                "{} does not exist; a database that is opened read-only must be there",
+                layout.root().display()
+            )));
+        }
+        return Ok(None);
+    }
+    create_root(&**vfs, layout.root())?;
+    let lock = vfs.lock(&layout.lock()).map_err(|error| {
+        if error.kind() == std::io::ErrorKind::WouldBlock {
+            StorageError::Locked { path: layout.root().to_owned() }
+        } else {
+            at_path(&layout.lock())(error)
+        }
+    })?;
+    for dir in [layout.wal(), layout.segments(), layout.snapshots()] {
+        vfs.create_dir_all(&dir).map_err(at_path(&dir))?;
+    }
+    vfs.sync_dir(layout.root()).map_err(at_path(layout.root()))?;
+    Ok(Some(lock))
+}
+
+/// Makes the data directory with all that leads to it, and makes their names durable. The directory's own name is synced
+/// even if it was there: a start before this one may have failed between making and syncing it.
+fn create_root(vfs: &dyn Vfs, root: &Path) -> Result<()> {
+    let mut parents = Vec::new();
+    let mut dir = root;
+    while let Some(parent) = dir.parent() {
+        let was_there = vfs.exists(dir).map_err(at_path(dir))?;
+        // The parent of a plain name is the current directory.
+        dir = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+        parents.push(dir);
+        if was_there {
+            break;
+        }
+    }
+    vfs.create_dir_all(root).map_err(at_path(root))?;
+    parents.into_iter().try_for_each(|dir| match vfs.sync_dir(dir) {
+        // A directory that this process may not open is not one that it made names in.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(at_path(dir)),
+    })
+}
+
+/// What the log gave.
+struct ReadLog {
+    memtable: Memtable,
+    metadata: MetadataTable,
+    next_generation: u64,
+    replayed: u64,
+    damage: Vec<QuarantineRecord>,
+}
+
+fn read_log(options: &EngineOptions, layout: &Layout, saved: &CatalogState) -> Result<ReadLog> {
+    let mut index = Index::new(options.seed);
+    let shared = Arc::new(RwLock::new(Index::new(options.seed)));
+    let memtable = Memtable::new(Arc::clone(&shared));
+    let mut metadata = MetadataTable::saved(saved.metadata.clone());
+    let mut next_generation = saved.wal_floor.max(1);
+    let (mut replayed, mut damage) = (0, Vec::new());
+    for (generation, path) in crate::wal::logs(&*options.vfs, &layout.wal())? {
+        next_generation = next_generation.max(generation + 1);
+        if generation < saved.wal_floor {
+            continue;
+        }
+        let mut data = memtable.write();
+        let mut replay = Replay::new(&mut index, &mut data, &mut metadata);
+        let mut reader = match LogReader::open(&*options.vfs, &path) {
+            Ok(reader) => reader,
+            Err(error @ StorageError::Corrupt { .. }) => {
+                damage.extend(log_damage(options, layout, &path, 0..u64::MAX, &error.to_string())?);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        while let Some(payload) = reader.next()? {
+            replay.frame(payload)?;
+        }
+        replayed += replay.taken;
+        let reasons = damage_of(reader.end(), replay.orphans);
+        for (range, reason) in reasons {
+            damage.extend(log_damage(options, layout, &path, range, &reason)?);
+        }
+    }
+    *write_lock(&shared) = index;
+    Ok(ReadLog { memtable, metadata, next_generation, replayed, damage })
+}
+
+/// The damaged ranges of a log, and what to say of each.
+fn damage_of(end: &LogEnd, orphans: u64) -> Vec<(Range<u64>, String)> {
+    let mut found: Vec<_> = end
+        .damaged
+        .iter()
+        .map(|d| {
+            let frames = d.lost.end - d.lost.start;
+            let reason =
+                format!("{frames} frames of the log are damaged; {orphans} samples behind them lost their series");
+            (d.offset..d.offset + d.len, reason)
+        })
+        .collect();
+    if let Some(torn) = end.torn.clone().filter(|r| !r.is_empty()) {
+        let reason =
+            "the log ends inside a frame: a write that was never confirmed was cut off, or its bytes are damaged";
+        found.push((torn, reason.to_owned()));
+    }
+    found
+}
+
+/// Copies damaged bytes of a log to the quarantine and describes them. Which times were in them is not known.
+fn log_damage(
+    options: &EngineOptions,
+    layout: &Layout,
+    path: &Path,
+    range: Range<u64>,
+    reason: &str,
+) -> Result<Option<QuarantineRecord>> {
+    let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+    let file = format!("{name}.{}", range.start);
+    if !options.read_only {
+        let (vfs, dir) = (&*options.vfs, layout.quarantine());
+        vfs.create_dir_all(&dir).map_err(at_path(&dir))?;
+        vfs.sync_dir(layout.root()).map_err(at_path(layout.root()))?;
+        let to = dir.join(&file);
+        if vfs.exists(&to).map_err(at_path(&to))? {
+            return Ok(None); // told at an earlier start; the log was not flushed since
+        }
+        crate::wal::set_aside(vfs, path, range.start, range.end - range.start, &to)?;
+    }
+    Ok(Some(QuarantineRecord {
+        file,
+        what: "write-ahead log".to_owned(),
+        range: None,
+        reason: reason.to_owned(),
+        at_ms: options.clock.now_ms(),
+    }))
+}
+
+fn assemble(
+    options: EngineOptions,
+    layout: Layout,
+    lock: Option<Box<dyn VfsLock>>,
+    catalog: Catalog,
+    saved: &CatalogState,
+    log: ReadLog,
+    writer: Option<LogWriter>,
+) -> Result<Inner> {
+    let mut rng = Rng::new(options.seed);
+    let bytes = log.memtable.heap_size();
+    let counters = Counters::default();
+    counters.replayed_samples.store(log.replayed, Ordering::Relaxed);
+    Ok(Inner {
+        state: RwLock::new(State {
+            active: Arc::new(log.memtable),
+            flushing: None,
+            segments: Arc::default(),
+            tombstones: Arc::new(saved.tombstones.iter().map(live_tombstone).collect::<Result<_>>()?),
+        }),
+        rotation: RwLock::new(()),
+        committer: Committer::new(writer),
+        catalog,
+        metadata: RwLock::new(log.metadata),
+        cache: BlockCache::new(options.cache_bytes),
+        quarantine: Quarantine::new(saved.quarantined.clone()),
+        background: Background::default(),
+        counters,
+        clock_guard: ClockGuard::new(&*options.clock),
+        wire_hash_key: (rng.next_u64(), rng.next_u64()),
+        flushing: Mutex::new(()),
+        merging: Mutex::new(()),
+        setting_aside: Mutex::new(()),
+        next_segment_id: AtomicU64::new(saved.next_segment_id),
+        next_sequence: AtomicU64::new(saved.next_sequence),
+        next_tombstone: AtomicU64::new(saved.tombstones.iter().map(|t| t.id + 1).max().unwrap_or(1)),
+        next_generation: AtomicU64::new(log.next_generation + 1),
+        flush_floor: AtomicU64::new(saved.wal_floor),
+        memtable_bytes: AtomicUsize::new(bytes),
+        disk_full: AtomicBool::new(false),
+        space_checked_ms: AtomicU64::new(0),
+        closed: AtomicBool::new(false),
+        _lock: lock,
+        options,
+        layout,
+    })
+}
+
+fn live_tombstone(record: &TombstoneRecord) -> Result<Arc<LiveTombstone>> {
+    let matchers = record.matchers.iter().map(TombstoneMatcher::matcher);
+    Ok(Arc::new(LiveTombstone { record: record.clone(), matchers: matchers.collect::<Result<_, _>>()? }))
+}
+
+impl Inner {
+    /// Opens the file of a segment and checks that it is the one that the catalog means.
+    pub(super) fn open_segment(&self, record: &SegmentRecord) -> Result<Segment> {
+        let path = self.layout.segment(record.id);
+        let segment = Segment::open(&self.options.vfs, &path, Arc::clone(&self.cache))?;
+        let summary = segment.summary();
+        if (summary.samples(), u64::from(summary.series), summary.file_len)
+            != (record.samples, record.series, record.file_len)
+        {
+            let reason = "the file is not the one that the catalog names".to_owned();
+            return Err(StorageError::Corrupt { path, offset: 0, reason });
+        }
+        Ok(segment)
+    }
+
+    fn open_segments(&self, records: &[SegmentRecord]) -> Result<()> {
+        let mut live = Vec::with_capacity(records.len());
+        for record in records {
+            match self.open_segment(record) {
+                Ok(segment) => live.push(Arc::new(LiveSegment { record: record.clone(), segment })),
+                // A file that is gone is damage as well; a disk that fails to read is not.
+                Err(error) if is_damage(&error) => self.set_aside(record, &error.to_string())?,
+                Err(error) => return Err(error),
+            }
+        }
+        write_lock(&self.state).replace_segments(&[], live);
+        Ok(())
+    }
+
+    /// Removes segment and log files that the catalog does not name, and unfinished backups.
+    fn remove_garbage(&self, saved: &CatalogState) -> Result<()> {
+        let vfs = &self.options.vfs;
+        let dir = self.layout.segments();
+        for entry in vfs.list(&dir).map_err(at_path(&dir))? {
+            let Some(id) = Layout::parse_segment_name(&entry.name) else { continue };
+            // Numbers are not used again while a file of that number is there.
+            self.next_segment_id.fetch_max(id + 1, Ordering::SeqCst);
+            if !saved.segments.iter().any(|s| s.id == id) {
+                let path = dir.join(&entry.name);
+                vfs.remove(&path).map_err(at_path(&path))?;
+                tracing::info!(file = %path.display(), "removed a segment file that the catalog does not name");
+            }
+        }
+        let backups = self.layout.snapshots();
+        for entry in vfs.list(&backups).map_err(at_path(&backups))? {
+            if entry.is_dir && entry.name.ends_with(".tmp") {
+                let path = backups.join(&entry.name);
+                vfs.remove_dir_all(&path).map_err(at_path(&path))?;
+            }
+        }
+        self.remove_old_logs();
+        Ok(())
+    }
+}
+
+fn is_damage(error: &StorageError) -> bool {
+    match error {
+        StorageError::Corrupt { .. } | StorageError::Malformed { .. } => true,
+        StorageError::Io { source, .. } => {
+            matches!(source.kind(), std::io::ErrorKind::NotFound | std::io::ErrorKind::UnexpectedEof)
+        }
+        _ => false,
+    }
+}
