@@ -124,7 +124,7 @@ fn histograms(c: &mut Criterion) {
     let count = 120;
     group.throughput(Throughput::Elements(count as u64));
     let mut rng = Rng::new(4);
-    let mut buckets = vec![0i64; 20];
+    let mut buckets = [0i64; 20];
     let histograms: Vec<Histogram> = (0..count)
         .map(|i| {
             buckets.iter_mut().for_each(|b| *b += rng.below(10) as i64);

@@ -63,9 +63,9 @@ fn real(path: &Path) {
                 let counter = values.is_sorted();
                 let gain = if counter { values[values.len() - 1] - values[0] } else { 0.0 };
                 let mut samples = SampleBuffer::default();
-                for i in 0..length {
+                for (i, jitter) in jitter.iter().enumerate() {
                     let (at, rounds) = ((offset + i) % values.len(), (offset + i) / values.len());
-                    let time = START + phase + i as i64 * 15_000 + jitter[i];
+                    let time = START + phase + i as i64 * 15_000 + jitter;
                     let value = if rounds == 0 { values[at] } else { values[at] + gain * rounds as f64 };
                     samples.push_float(time, value, 0);
                 }
