@@ -15,7 +15,7 @@ pub(crate) mod parse_query;
 pub(crate) mod query;
 pub(crate) mod read;
 mod refusals;
-mod result_json;
+pub(crate) mod result_json;
 mod selected;
 mod selectors;
 pub(crate) mod series;
