@@ -15,6 +15,9 @@
 //!
 //! It is not: a cluster (one process owns a directory), a client library, an agent that scrapes.
 
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub mod cli;
 mod db;
 mod error;
 pub mod ingest;
