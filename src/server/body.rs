@@ -24,14 +24,11 @@ use super::{
 /// Frames that may wait for a slow client before their producer waits.
 const FRAMES_AHEAD: usize = 4;
 
-/// How much memory is taken for a body because its head announces it; the rest as it arrives.
-const BELIEVED: usize = 256 << 10;
-
 /// A request's body and its part of the memory that all bodies share; the part is given back when it is dropped.
 #[derive(Debug, Default)]
 pub(crate) struct ReceivedBody {
     pub(crate) bytes: Bytes,
-    _budget: Option<OwnedSemaphorePermit>,
+    _budget: Vec<OwnedSemaphorePermit>,
 }
 
 /// Reads a body of at most `limit` bytes within `timeout`; `budget` holds one permit a byte for all bodies together.
@@ -51,29 +48,24 @@ pub(crate) async fn receive(
             drain(&mut body, limit).await;
             return Err(too_large());
         }
-        let mut held: Option<OwnedSemaphorePermit> = None;
-        let announced = usize::try_from(body.size_hint().lower()).unwrap_or(limit);
-        let mut all = BytesMut::with_capacity(announced.min(BELIEVED));
+        let mut held = Vec::new();
+        let mut all = BytesMut::new();
         while let Some(frame) = body.frame().await {
             let frame = frame
                 .map_err(|e| ApiError::bad_data(format!("the request's body cannot be read: {}", with_cause(&e))))?;
             let Ok(data) = frame.into_data() else { continue };
             if all.len() + data.len() > limit {
-                drop(held.take());
+                held.clear();
                 drain(&mut body, limit).await;
                 return Err(too_large());
             }
             // A frame is at most as long as the limit, so far from u32's end.
             let part = u32::try_from(data.len()).map_err(|_| too_large())?;
-            let permit = Arc::clone(budget).try_acquire_many_owned(part).map_err(|_| {
+            held.push(Arc::clone(budget).try_acquire_many_owned(part).map_err(|_| {
                 ApiError::new(ErrorType::Unavailable, "too many request bodies are held in memory; try again later")
                     .with_status(StatusCode::SERVICE_UNAVAILABLE)
                     .with_retry_after(RETRY_SECONDS)
-            })?;
-            match &mut held {
-                Some(held) => held.merge(permit),
-                None => held = Some(permit),
-            }
+            })?);
             all.extend_from_slice(&data);
         }
         Ok(ReceivedBody { bytes: all.freeze(), _budget: held })

@@ -176,43 +176,6 @@ fn a_million_labels_are_refused_quickly() {
     assert!(matches!(error, LabelError::TooManyLabels { limit: 256, .. }));
 }
 
-/// The scrapes of a real node_exporter, where they are: in CHRONOLITH_DATA, or beside the repository.
-#[cfg(feature = "server")]
-#[test]
-fn real_scrapes_are_read_and_written_back() {
-    let beside = || std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data");
-    let dir = std::env::var_os("CHRONOLITH_DATA").map_or_else(beside, Into::into);
-    let Ok(packed) = std::fs::read(dir.join("node_exporter-900-scrapes.txt.zst")) else {
-        println!("skipped: no real scrapes in {}", dir.display());
-        return;
-    };
-    let text = zstd::decode_all(packed.as_slice()).unwrap();
-    let (mut scrapes, mut samples) = (0, 0);
-    // Every scrape begins with a line `@N`.
-    for scrape in format!("\n{}", String::from_utf8(text).unwrap()).split("\n@").skip(1) {
-        scrapes += 1;
-        let (_, lines) = scrape.split_once('\n').unwrap();
-        let mut writer = ExpositionWriter::new(Format::Prometheus);
-        let before: Vec<_> = parse(lines, Format::Prometheus)
-            .into_iter()
-            .map(|entry| {
-                let Entry::Sample(sample) = entry else { panic!("{entry:?}") };
-                let labels = sample.to_labels(&LabelLimits::default()).unwrap();
-                writer.sample(&labels, sample.value, sample.timestamp);
-                (labels, sample.value.to_bits())
-            })
-            .collect();
-        let written = writer.finish();
-        for (entry, expected) in parse(&written, Format::Prometheus).into_iter().zip(&before) {
-            let Entry::Sample(sample) = entry else { panic!("{entry:?}") };
-            assert_eq!(&(sample.to_labels(&LabelLimits::default()).unwrap(), sample.value.to_bits()), expected);
-        }
-        samples += before.len();
-    }
-    println!("{scrapes} scrapes, {samples} samples");
-    assert_eq!(scrapes, 900);
-}
-
 proptest! {
     #[test]
     fn any_text_is_parsed_without_panic(text in "[a-z{}\"=,# \\\\\n0-9._\u{e9}]{0,120}") {

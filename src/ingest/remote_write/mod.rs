@@ -1,7 +1,7 @@
 //! Prometheus remote write 1.0 and 2.0: decoders that borrow from the request's decoded body, and encoders.
 //!
 //! Decoding is lazy. A series' view is made by one pass over the tags and lengths of its fields; labels, histograms and
-//! exemplars are looked at when they are asked for. A [`DecodeError`] says that the request is
+//! exemplars are looked at when they are asked for. A [`DecodeError`](super::DecodeError) says that the request is
 //! broken: drop all of it. Everything else that is wrong with a series concerns that series alone.
 
 mod encode;

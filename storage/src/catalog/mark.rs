@@ -10,7 +10,7 @@ use std::{
     sync::Arc,
 };
 
-use super::FORMAT_VERSION;
+use super::{FORMAT_VERSION, MARK_FILE};
 use crate::{
     Result, StorageError,
     vfs::{OpenMode, Vfs, VfsFile, at_path},
@@ -86,7 +86,7 @@ impl Mark {
 }
 
 fn mark_path(dir: &Path) -> PathBuf {
-    dir.join("catalog.mark")
+    dir.join(MARK_FILE)
 }
 
 fn encode(commits: u64) -> [u8; SLOT_LEN] {

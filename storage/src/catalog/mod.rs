@@ -34,6 +34,8 @@ use crate::{
 pub const FORMAT_VERSION: u32 = 1;
 /// The catalog's file.
 const CATALOG_FILE: &str = "catalog.redb";
+/// The mark's file.
+const MARK_FILE: &str = "catalog.mark";
 /// The catalog's file while it is made.
 const NEW_FILE: &str = "catalog.redb.new";
 /// Longest catalog file that is read: a hundred times what a million segments take.
@@ -69,6 +71,33 @@ impl Catalog {
     pub fn open(vfs: Arc<dyn Vfs>, dir: &Path, read_only: bool) -> Result<Self> {
         let inner = Mutex::new(open(&vfs, dir, read_only)?);
         Ok(Self { vfs, dir: dir.to_owned(), path: dir.join(CATALOG_FILE), read_only, inner })
+    }
+
+    /// The names of the files that make a catalog; the first is the catalog itself.
+    pub(crate) const FILES: [&str; 2] = [CATALOG_FILE, MARK_FILE];
+
+    /// The path of the catalog of a directory.
+    pub(crate) fn file_in(dir: &Path) -> PathBuf {
+        dir.join(CATALOG_FILE)
+    }
+
+    /// Refuses a directory whose mark a newer version wrote.
+    pub(crate) fn check_format(vfs: &dyn Vfs, dir: &Path) -> Result<()> {
+        mark::read(vfs, dir).map(|_| ())
+    }
+
+    /// Makes a catalog with these contents and puts it in the place of what is there, whatever that is.
+    ///
+    /// The new file gets its name in one step, so that whenever the power goes there is the old state or the new. Its
+    /// number of commits goes on above the mark's, and the mark stays: beside it, a catalog that is missing is never
+    /// taken for one that never was.
+    ///
+    /// # Errors
+    /// [`StorageError::NewerFormat`] when a newer version wrote the mark; as the file system says.
+    pub fn replace(vfs: Arc<dyn Vfs>, dir: &Path, contents: &CatalogEdit) -> Result<Self> {
+        let marked = mark::read(&*vfs, dir)?.unwrap_or(0);
+        let inner = Mutex::new(make(&*vfs, dir, marked.saturating_add(1), Some(contents))?);
+        Ok(Self { vfs, dir: dir.to_owned(), path: dir.join(CATALOG_FILE), read_only: false, inner })
     }
 
     /// Everything the catalog says.
@@ -170,7 +199,7 @@ fn open(vfs: &Arc<dyn Vfs>, dir: &Path, read_only: bool) -> Result<Inner> {
         if read_only {
             return Err(at_path(&path)(io::ErrorKind::NotFound.into()));
         }
-        return make(&**vfs, dir);
+        return make(&**vfs, dir, 1, None);
     }
     let (copy, commits) = check(&**vfs, dir)?;
     if read_only {
@@ -184,7 +213,7 @@ fn open(vfs: &Arc<dyn Vfs>, dir: &Path, read_only: bool) -> Result<Inner> {
 
 /// Makes a new catalog. It gets its name when it is whole, and the mark after that name is durable: whenever the power
 /// goes, there is no catalog or a whole one, and a mark only beside a whole one.
-fn make(vfs: &dyn Vfs, dir: &Path) -> Result<Inner> {
+fn make(vfs: &dyn Vfs, dir: &Path, commits: u64, contents: Option<&CatalogEdit>) -> Result<Inner> {
     let (new, path) = (dir.join(NEW_FILE), dir.join(CATALOG_FILE));
     match vfs.remove(&new) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(at_path(&new)(e)),
@@ -192,7 +221,10 @@ fn make(vfs: &dyn Vfs, dir: &Path) -> Result<Inner> {
     }
     let file = vfs.open(&new, OpenMode::CreateNew).map_err(at_path(&new))?;
     let store = Store::open(file, false).map_err(|e| e.at(&path))?;
-    let commits = store.initialise().map_err(|e| e.at(&path))?.commits;
+    let mut commits = store.initialise(commits).map_err(|e| e.at(&path))?.commits;
+    if let Some(contents) = contents {
+        commits = store.commit(contents).map_err(|e| e.at(&path))?.commits;
+    }
     vfs.rename(&new, &path).map_err(at_path(&path))?;
     vfs.sync_dir(dir).map_err(at_path(dir))?;
     let mark = Some(Mark::make(vfs, dir, commits)?);

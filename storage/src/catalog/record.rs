@@ -94,6 +94,7 @@ pub(crate) struct Counters {
     /// Rises by one with every commit.
     pub(crate) commits: u64,
     pub(crate) wal_floor: u64,
+    pub(crate) wal_head: u64,
     pub(crate) next_segment_id: u64,
     pub(crate) next_sequence: u64,
 }
@@ -109,6 +110,9 @@ pub struct CatalogState {
     pub metadata: BTreeMap<String, MetricMetadata>,
     /// The oldest generation of the log that is still needed; 0 in a new catalog.
     pub wal_floor: u64,
+    /// The newest generation of the log that was surely made; 0 in a new catalog. Those from the floor up to it must
+    /// be there.
+    pub wal_head: u64,
     /// The id that the next segment gets; 1 in a new catalog.
     pub next_segment_id: u64,
     /// The next sequence; 1 in a new catalog.
@@ -134,8 +138,10 @@ pub struct CatalogEdit {
     pub metadata: Vec<(String, MetricMetadata)>,
     /// Metric names whose metadata is dropped, if there is any.
     pub remove_metadata: Vec<String>,
-    /// The new oldest generation of the log.
+    /// The new oldest generation of the log; it was made, so the newest is not below it.
     pub wal_floor: Option<u64>,
+    /// The newest generation of the log; it never falls.
+    pub wal_head: Option<u64>,
     /// The new next segment id.
     pub next_segment_id: Option<u64>,
     /// The new next sequence.

@@ -112,10 +112,16 @@ impl Store {
         })
     }
 
-    /// Writes the first state.
-    pub(super) fn initialise(&self) -> Result<Counters, StoreError> {
-        let counters =
-            Counters { format_version: FORMAT_VERSION, commits: 1, wal_floor: 0, next_segment_id: 1, next_sequence: 1 };
+    /// Writes the first state, as commit number `commits`.
+    pub(super) fn initialise(&self, commits: u64) -> Result<Counters, StoreError> {
+        let counters = Counters {
+            format_version: FORMAT_VERSION,
+            commits,
+            wal_floor: 0,
+            wal_head: 0,
+            next_segment_id: 1,
+            next_sequence: 1,
+        };
         guarded(|| {
             let transaction = self.0.begin_write()?;
             Records(transaction.open_table(RECORDS)?).put(&COUNTERS_KEY, &counters)?;
@@ -135,6 +141,7 @@ impl Store {
                 tombstones: Vec::new(),
                 metadata: std::collections::BTreeMap::new(),
                 wal_floor: counters.wal_floor,
+                wal_head: counters.wal_head,
                 next_segment_id: counters.next_segment_id,
                 next_sequence: counters.next_sequence,
                 quarantined: Vec::new(),
@@ -154,9 +161,11 @@ impl Store {
             let transaction = self.0.begin_write()?;
             let mut records = Records(transaction.open_table(RECORDS)?);
             let before = counters(records.0.get(COUNTERS_KEY.as_slice())?.map(|v| v.value().to_vec()))?;
+            let wal_floor = edit.wal_floor.unwrap_or(before.wal_floor);
             let after = Counters {
                 commits: before.commits + 1,
-                wal_floor: edit.wal_floor.unwrap_or(before.wal_floor),
+                wal_floor,
+                wal_head: before.wal_head.max(wal_floor).max(edit.wal_head.unwrap_or(0)),
                 next_segment_id: edit.next_segment_id.unwrap_or(before.next_segment_id),
                 next_sequence: edit.next_sequence.unwrap_or(before.next_sequence),
                 ..before

@@ -69,6 +69,7 @@ fn edits() -> Vec<CatalogEdit> {
             metadata: vec![(format!("metric_{}", n % 4), metadata(&format!("help {n}")))],
             remove_metadata: vec![format!("metric_{}", (n + 1) % 4)],
             wal_floor: Some(n),
+            wal_head: (n % 3 == 0).then_some(n + 4),
             next_segment_id: Some(n + 1),
             next_sequence: (n % 2 == 0).then_some(n * 3),
             quarantine: vec![quarantined(&format!("file-{n}"))],
@@ -84,6 +85,7 @@ fn empty() -> CatalogState {
         tombstones: vec![],
         metadata: Default::default(),
         wal_floor: 0,
+        wal_head: 0,
         next_segment_id: 1,
         next_sequence: 1,
         quarantined: vec![],
@@ -105,6 +107,7 @@ fn apply(state: &CatalogState, edit: &CatalogEdit) -> CatalogState {
     s.quarantined.extend(edit.quarantine.iter().cloned());
     s.quarantined.sort_by(|a, b| a.file.cmp(&b.file));
     s.wal_floor = edit.wal_floor.unwrap_or(s.wal_floor);
+    s.wal_head = s.wal_head.max(s.wal_floor).max(edit.wal_head.unwrap_or(0));
     s.next_segment_id = edit.next_segment_id.unwrap_or(s.next_segment_id);
     s.next_sequence = edit.next_sequence.unwrap_or(s.next_sequence);
     s.commits += 1;

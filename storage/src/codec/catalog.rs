@@ -81,15 +81,17 @@ const fn time_range((start, end): Range) -> TimeRange {
 }
 
 impl CatalogValue for Counters {
-    /// Format version, commits, WAL floor, next segment id, next sequence.
-    type Body = (u32, u64, u64, u64, u64);
+    /// Format version, commits, WAL floor, WAL head, next segment id, next sequence.
+    type Body = (u32, u64, u64, u64, u64, u64);
 
     fn to_body(&self) -> Self::Body {
-        (self.format_version, self.commits, self.wal_floor, self.next_segment_id, self.next_sequence)
+        let Self { format_version, commits, wal_floor, wal_head, next_segment_id, next_sequence } = self;
+        (*format_version, *commits, *wal_floor, *wal_head, *next_segment_id, *next_sequence)
     }
 
-    fn from_body((format_version, commits, wal_floor, next_segment_id, next_sequence): Self::Body) -> Result<Self> {
-        Ok(Self { format_version, commits, wal_floor, next_segment_id, next_sequence })
+    fn from_body(body: Self::Body) -> Result<Self> {
+        let (format_version, commits, wal_floor, wal_head, next_segment_id, next_sequence) = body;
+        Ok(Self { format_version, commits, wal_floor, wal_head, next_segment_id, next_sequence })
     }
 }
 

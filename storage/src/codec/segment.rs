@@ -22,6 +22,14 @@ pub(crate) struct SegmentFooter {
     pub(crate) range: (i64, i64),
     /// First and last exemplar; the first is above the last when there is none.
     pub(crate) exemplar_range: (i64, i64),
+    /// The segment's number, which names its file.
+    pub(crate) id: u64,
+    /// Its place in the order of writes.
+    pub(crate) sequence: u64,
+    /// First and last millisecond of its partition.
+    pub(crate) partition: (i64, i64),
+    /// How often its samples were merged.
+    pub(crate) merges: u8,
     /// Offset and length of each table's index block.
     pub(crate) indexes: [(u64, u32); SEGMENT_TABLES],
 }
@@ -63,13 +71,18 @@ mod tests {
             exemplars: 7,
             range: (-1, 8),
             exemplar_range: (9, 10),
+            id: 13,
+            sequence: 14,
+            partition: (15, 16),
+            merges: 17,
             indexes: [(11, 12); SEGMENT_TABLES],
         };
         let bytes = encode_segment_footer(&footer);
         let mut expected = vec![1, 4, 3, 2, 1];
-        for number in [5u64, 6, 7, u64::MAX, 8, 9, 10] {
+        for number in [5u64, 6, 7, u64::MAX, 8, 9, 10, 13, 14, 15, 16] {
             expected.extend_from_slice(&number.to_le_bytes());
         }
+        expected.push(17);
         for _ in 0..SEGMENT_TABLES {
             expected.extend_from_slice(&11u64.to_le_bytes());
             expected.extend_from_slice(&12u32.to_le_bytes());

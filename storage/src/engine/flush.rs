@@ -13,7 +13,7 @@ use crate::{
     memtable::{Index, Memtable, MemtableView, read_lock, write_lock},
     model::time::TimeRange,
     read::SampleBuffer,
-    segment::{Level, SegmentSummary, SegmentWriter, WriterOptions},
+    segment::{Level, SegmentIdentity, SegmentSummary, SegmentWriter, WriterOptions},
     vfs::at_path,
     wal::LogWriter,
 };
@@ -153,6 +153,7 @@ impl Inner {
 
     fn write_partition(&self, view: &MemtableView, ids: &[u32], partition: TimeRange) -> Result<Option<SegmentRecord>> {
         let (id, sequence) = self.next_segment();
+        let identity = SegmentIdentity { id, sequence, partition, merges: 0 };
         let path = self.layout.segment(id);
         let mut writer: Option<SegmentWriter> = None;
         let mut samples = SampleBuffer::default();
@@ -169,7 +170,7 @@ impl Inner {
                     None => writer.insert(SegmentWriter::create(
                         &self.options.vfs,
                         &path,
-                        WriterOptions { level: Level::Flush },
+                        WriterOptions { level: Level::Flush, identity },
                     )?),
                 };
                 let labels = read_lock(view.index()).labels(*id);
@@ -179,7 +180,7 @@ impl Inner {
         };
         let summary = write(&mut writer, &mut samples).and_then(|()| writer.map(SegmentWriter::finish).transpose());
         match summary {
-            Ok(summary) => Ok(summary.map(|s| segment_record(id, sequence, partition, 0, &s))),
+            Ok(summary) => Ok(summary.map(|s| segment_record(&s))),
             Err(error) => {
                 // Best effort: what stays behind is removed at the next start, since the catalog does not name it.
                 let _ = self.options.vfs.remove(&path);
@@ -212,13 +213,8 @@ impl Inner {
 }
 
 /// What the catalog keeps of a written segment.
-pub(super) fn segment_record(
-    id: u64,
-    sequence: u64,
-    partition: TimeRange,
-    level: u8,
-    summary: &SegmentSummary,
-) -> SegmentRecord {
+pub(super) fn segment_record(summary: &SegmentSummary) -> SegmentRecord {
+    let SegmentIdentity { id, sequence, partition, merges } = summary.identity;
     SegmentRecord {
         id,
         sequence,
@@ -228,7 +224,7 @@ pub(super) fn segment_record(
         samples: summary.samples(),
         file_len: summary.file_len,
         kind: SegmentKind::Metrics,
-        level,
+        level: merges,
     }
 }
 

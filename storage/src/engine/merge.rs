@@ -17,7 +17,7 @@ use crate::{
     memtable::{read_lock, write_lock},
     model::{exemplar::Exemplar, labels::Labels, time::TimeRange},
     read::SampleBuffer,
-    segment::{Level, SegmentScan, SegmentWriter, WriterOptions},
+    segment::{Level, SegmentIdentity, SegmentScan, SegmentWriter, WriterOptions},
     vfs::at_path,
 };
 
@@ -104,6 +104,12 @@ impl Inner {
 
     fn write_merged_file(&self, job: &[Arc<LiveSegment>], id: u64) -> Result<Option<SegmentRecord>> {
         let path = self.layout.segment(id);
+        let identity = SegmentIdentity {
+            id,
+            sequence: job.iter().map(|s| s.record.sequence).max().unwrap_or(0),
+            partition: job.first().map_or(TimeRange::new(1, 0), |s| s.record.partition),
+            merges: job.iter().map(|s| s.record.level).max().unwrap_or(0).saturating_add(1),
+        };
         let tombstones = Arc::clone(&read_lock(&self.state).tombstones);
         let mut inputs = Vec::with_capacity(job.len());
         for live in job {
@@ -131,18 +137,13 @@ impl Inner {
                 None => writer.insert(SegmentWriter::create(
                     &self.options.vfs,
                     &path,
-                    WriterOptions { level: Level::Merge },
+                    WriterOptions { level: Level::Merge, identity },
                 )?),
             };
             series.exemplars.sort_by_key(|e| e.timestamp);
             writer.add_series(&labels, &series.samples, &series.exemplars)?;
         }
-        let Some(writer) = writer else { return Ok(None) };
-        let summary = writer.finish()?;
-        let sequence = job.iter().map(|s| s.record.sequence).max().unwrap_or(0);
-        let level = job.iter().map(|s| s.record.level).max().unwrap_or(0).saturating_add(1);
-        let partition = job.first().map_or(TimeRange::new(1, 0), |s| s.record.partition);
-        Ok(Some(segment_record(id, sequence, partition, level, &summary)))
+        writer.map(|writer| Ok(segment_record(&writer.finish()?))).transpose()
     }
 
     /// Passes a segment's result on; a damaged segment is set aside on the way, so that the next merge goes on without.

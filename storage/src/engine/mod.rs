@@ -16,6 +16,7 @@ mod metadata;
 mod open;
 mod options;
 mod quarantine;
+mod rebuild;
 mod replay;
 mod retention;
 mod snapshot;

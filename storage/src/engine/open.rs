@@ -1,6 +1,7 @@
 //! Opening: lock, catalog, segments, log, in this order; what is damaged is set aside, what nobody names is removed.
 
 use std::{
+    collections::BTreeSet,
     ops::Range,
     path::Path,
     sync::{
@@ -13,10 +14,12 @@ use super::{
     Inner,
     background::Background,
     commit::Committer,
+    flush::segment_record,
     layout::Layout,
     metadata::MetadataTable,
     options::EngineOptions,
     quarantine::Quarantine,
+    rebuild::open_catalog,
     replay::Replay,
     retention::ClockGuard,
     state::{LiveSegment, LiveTombstone, State},
@@ -24,7 +27,7 @@ use super::{
 };
 use crate::{
     Result, StorageError,
-    catalog::{Catalog, CatalogState, QuarantineRecord, SegmentRecord, TombstoneMatcher, TombstoneRecord},
+    catalog::{Catalog, CatalogEdit, CatalogState, QuarantineRecord, SegmentRecord, TombstoneMatcher, TombstoneRecord},
     memtable::{Index, Memtable, write_lock},
     rng::Rng,
     segment::{BlockCache, Segment},
@@ -36,14 +39,10 @@ use crate::{
 pub(super) fn open(options: EngineOptions) -> Result<Arc<Inner>> {
     let layout = Layout::new(&options.dir);
     let lock = prepare_directory(&options, &layout)?;
-    let catalog = Catalog::open(Arc::clone(&options.vfs), layout.root(), options.read_only)?;
+    let catalog = open_catalog(&options, &layout)?;
     let saved = catalog.state()?;
     let mut log = read_log(&options, &layout, &saved)?;
-    let writer = if options.read_only {
-        None
-    } else {
-        Some(LogWriter::create(&*options.vfs, &layout.wal(), log.next_generation)?)
-    };
+    let writer = if options.read_only { None } else { Some(begin_log(&options, &layout, &saved, &catalog, &log)?) };
     let damage = std::mem::take(&mut log.damage);
     let inner = Arc::new(assemble(options, layout, lock, catalog, &saved, log, writer)?);
     inner.open_segments(&saved.segments)?;
@@ -108,6 +107,31 @@ fn create_root(vfs: &dyn Vfs, root: &Path) -> Result<()> {
     })
 }
 
+/// Begins a generation of the log and has the catalog note it, so that its file is missed when it goes.
+fn begin_log(
+    options: &EngineOptions,
+    layout: &Layout,
+    saved: &CatalogState,
+    catalog: &Catalog,
+    log: &ReadLog,
+) -> Result<LogWriter> {
+    let (vfs, wal) = (&*options.vfs, layout.wal());
+    // A generation whose making failed left a gap in the numbers: filled, so that only a lost file is one.
+    let present: BTreeSet<u64> = crate::wal::logs(vfs, &wal)?.into_iter().map(|(generation, _)| generation).collect();
+    if let Some(first) = present.range(saved.wal_head + 1..).next() {
+        for gap in (*first..log.next_generation).filter(|g| !present.contains(g)) {
+            LogWriter::create(vfs, &wal, gap)?;
+        }
+    }
+    let writer = LogWriter::create(vfs, &wal, log.next_generation)?;
+    match catalog.commit(&CatalogEdit { wal_head: Some(log.next_generation), ..CatalogEdit::default() }) {
+        // Without the note this log is as good as any; the disk is mended sooner than two things break.
+        Err(error @ StorageError::DiskFull { .. }) => tracing::warn!(%error, "the new log is not noted"),
+        noted => noted?,
+    }
+    Ok(writer)
+}
+
 /// What the log gave.
 struct ReadLog {
     memtable: Memtable,
@@ -122,32 +146,47 @@ fn read_log(options: &EngineOptions, layout: &Layout, saved: &CatalogState) -> R
     let shared = Arc::new(RwLock::new(Index::new(options.seed)));
     let memtable = Memtable::new(Arc::clone(&shared));
     let mut metadata = MetadataTable::saved(saved.metadata.clone());
-    let mut next_generation = saved.wal_floor.max(1);
+    let mut next_generation = saved.wal_floor.max(saved.wal_head + 1);
     let (mut replayed, mut damage) = (0, Vec::new());
+    let mut expected = saved.wal_floor.max(1);
     for (generation, path) in crate::wal::logs(&*options.vfs, &layout.wal())? {
         next_generation = next_generation.max(generation + 1);
         if generation < saved.wal_floor {
             continue;
         }
+        damage.extend(missing_logs(options, saved, expected..generation.min(saved.wal_head + 1)));
+        expected = generation + 1;
         let mut data = memtable.write();
         let mut replay = Replay::new(&mut index, &mut data, &mut metadata);
         let mut reader = match LogReader::open(&*options.vfs, &path) {
             Ok(reader) => reader,
             Err(error @ StorageError::Corrupt { .. }) => {
-                damage.extend(log_damage(options, layout, &path, 0..u64::MAX, &error.to_string())?);
+                damage.extend(log_damage(options, layout, saved, &path, 0..u64::MAX, &error.to_string())?);
                 continue;
             }
             Err(error) => return Err(error),
         };
+        let mut reasons = Vec::new();
+        let mut start = reader.position();
         while let Some(payload) = reader.next()? {
-            replay.frame(payload)?;
+            match replay.frame(payload) {
+                // Its checksum fits, so this is not rot: whatever wrote it, the rest of the log is read.
+                Err(error @ StorageError::Malformed { .. }) => reasons.push((start..reader.position(), error.to_string())),
+                taken => taken?,
+            }
+            start = reader.position();
         }
         replayed += replay.taken;
-        let reasons = damage_of(reader.end(), replay.orphans);
+        if generation <= saved.wal_head && reader.len() < crate::wal::LOG_HEADER_LEN as u64 {
+            reasons.push((0..reader.len(), "the log is cut off inside its header".to_owned()));
+        } else {
+            reasons.extend(damage_of(reader.end(), replay.orphans));
+        }
         for (range, reason) in reasons {
-            damage.extend(log_damage(options, layout, &path, range, &reason)?);
+            damage.extend(log_damage(options, layout, saved, &path, range, &reason)?);
         }
     }
+    damage.extend(missing_logs(options, saved, expected..saved.wal_head + 1));
     *write_lock(&shared) = index;
     Ok(ReadLog { memtable, metadata, next_generation, replayed, damage })
 }
@@ -172,23 +211,44 @@ fn damage_of(end: &LogEnd, orphans: u64) -> Vec<(Range<u64>, String)> {
     found
 }
 
+/// What to say of generations that the catalog knows were made and whose files are not there.
+fn missing_logs(options: &EngineOptions, saved: &CatalogState, generations: Range<u64>) -> Vec<QuarantineRecord> {
+    let records = generations.map(|generation| QuarantineRecord {
+        file: format!("{generation:020}.log (missing)"),
+        what: "write-ahead log".to_owned(),
+        range: None,
+        reason: "the file is missing; samples in it that were not yet in segments are lost".to_owned(),
+        at_ms: options.clock.now_ms(),
+    });
+    records.filter(|record| !is_told(saved, &record.file)).collect()
+}
+
+fn is_told(saved: &CatalogState, file: &str) -> bool {
+    saved.quarantined.iter().any(|told| told.file == file)
+}
+
 /// Copies damaged bytes of a log to the quarantine and describes them. Which times were in them is not known.
 fn log_damage(
     options: &EngineOptions,
     layout: &Layout,
+    saved: &CatalogState,
     path: &Path,
     range: Range<u64>,
     reason: &str,
 ) -> Result<Option<QuarantineRecord>> {
     let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
     let file = format!("{name}.{}", range.start);
+    if is_told(saved, &file) {
+        return Ok(None); // at an earlier start; the log was not flushed since
+    }
     if !options.read_only {
         let (vfs, dir) = (&*options.vfs, layout.quarantine());
         vfs.create_dir_all(&dir).map_err(at_path(&dir))?;
         vfs.sync_dir(layout.root()).map_err(at_path(layout.root()))?;
         let to = dir.join(&file);
         if vfs.exists(&to).map_err(at_path(&to))? {
-            return Ok(None); // told at an earlier start; the log was not flushed since
+            // The copy of a start that did not come as far as telling it.
+            vfs.remove(&to).map_err(at_path(&to))?;
         }
         crate::wal::set_aside(vfs, path, range.start, range.end - range.start, &to)?;
     }
@@ -259,10 +319,7 @@ impl Inner {
     pub(super) fn open_segment(&self, record: &SegmentRecord) -> Result<Segment> {
         let path = self.layout.segment(record.id);
         let segment = Segment::open(&self.options.vfs, &path, Arc::clone(&self.cache))?;
-        let summary = segment.summary();
-        if (summary.samples(), u64::from(summary.series), summary.file_len)
-            != (record.samples, record.series, record.file_len)
-        {
+        if segment_record(segment.summary()) != *record {
             let reason = "the file is not the one that the catalog names".to_owned();
             return Err(StorageError::Corrupt { path, offset: 0, reason });
         }
@@ -291,7 +348,10 @@ impl Inner {
             let Some(id) = Layout::parse_segment_name(&entry.name) else { continue };
             // Numbers are not used again while a file of that number is there.
             self.next_segment_id.fetch_max(id + 1, Ordering::SeqCst);
-            if !saved.segments.iter().any(|s| s.id == id) {
+            if self.quarantine.items().iter().any(|q| q.file == entry.name) {
+                // A crash came between the record and the move, or the catalog was built anew.
+                self.move_to_quarantine(&dir.join(&entry.name))?;
+            } else if !saved.segments.iter().any(|s| s.id == id) {
                 let path = dir.join(&entry.name);
                 vfs.remove(&path).map_err(at_path(&path))?;
                 tracing::info!(file = %path.display(), "removed a segment file that the catalog does not name");
@@ -309,7 +369,8 @@ impl Inner {
     }
 }
 
-fn is_damage(error: &StorageError) -> bool {
+/// Whether an error tells of bytes that are not what was written, a file that is gone included.
+pub(super) fn is_damage(error: &StorageError) -> bool {
     match error {
         StorageError::Corrupt { .. } | StorageError::Malformed { .. } => true,
         StorageError::Io { source, .. } => {

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use super::Inner;
+use super::{Inner, open::is_damage};
 use crate::{Result, StorageError, memtable::read_lock, wal::LogReader};
 
 /// One file that was checked.
@@ -39,11 +39,12 @@ impl Inner {
         let segments = std::sync::Arc::clone(&read_lock(&self.state).segments);
         for live in segments.iter() {
             let path = self.layout.segment(live.record.id);
-            let damage: Vec<String> = match live.segment.verify() {
-                Ok(found) => found.into_iter().map(|d| d.reason).collect(),
-                Err(error) => vec![error.to_string()],
+            let (damage, is_lasting): (Vec<String>, bool) = match live.segment.verify() {
+                Ok(found) => (found.into_iter().map(|d| d.reason).collect(), true),
+                // A disk that fails to read for once is told, and the file stays.
+                Err(error) => (vec![error.to_string()], is_damage(&error)),
             };
-            if let Some(first) = damage.first() {
+            if let (Some(first), true) = (damage.first(), is_lasting) {
                 self.set_aside_segment(live, first);
             }
             report.files.push(VerifiedFile { path, len: live.record.file_len, damage });

@@ -42,16 +42,40 @@ pub enum Level {
     Merge,
 }
 
+/// What a segment is to its database. It stands in the catalog and in the file itself: so files that changed places are
+/// noticed, and a lost catalog can be built anew.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SegmentIdentity {
+    /// Its number, which names its file.
+    pub id: u64,
+    /// Its place in the order of writes.
+    pub sequence: u64,
+    /// The partition of time that it belongs to.
+    pub partition: TimeRange,
+    /// How often its samples were merged.
+    pub merges: u8,
+}
+
+impl Default for SegmentIdentity {
+    fn default() -> Self {
+        Self { id: 0, sequence: 0, partition: TimeRange::ALL, merges: 0 }
+    }
+}
+
 /// How a segment is written.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct WriterOptions {
     /// How much work goes into compression.
     pub level: Level,
+    /// What the segment is to its database.
+    pub identity: SegmentIdentity,
 }
 
 /// What a segment holds as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SegmentSummary {
+    /// What the segment is to its database.
+    pub identity: SegmentIdentity,
     /// How many series.
     pub series: u32,
     /// How many float samples.

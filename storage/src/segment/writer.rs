@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    Level, NO_TIME, SegmentSummary, WriterOptions,
+    Level, NO_TIME, SegmentIdentity, SegmentSummary, WriterOptions,
     block::{BlockFile, BlockKind, BlockRef, BlockWriter, MAX_PAYLOAD},
     chunk::{ChunkKind, cut_floats, cut_histograms, encode_float_chunk, encode_histogram_chunk},
     index::{ChunkPart, IndexBuilder, too_many},
@@ -65,6 +65,10 @@ impl SegmentWriter {
                 exemplars: 0,
                 range: (NO_TIME.start, NO_TIME.end),
                 exemplar_range: (NO_TIME.start, NO_TIME.end),
+                id: options.identity.id,
+                sequence: options.identity.sequence,
+                partition: (options.identity.partition.start, options.identity.partition.end),
+                merges: options.identity.merges,
                 indexes: Default::default(),
             },
             record: Vec::new(),
@@ -187,6 +191,12 @@ impl std::fmt::Debug for SegmentWriter {
 /// A footer as the outside sees it.
 pub(super) const fn summary(footer: &SegmentFooter, file_len: u64, checksum: u32) -> SegmentSummary {
     SegmentSummary {
+        identity: SegmentIdentity {
+            id: footer.id,
+            sequence: footer.sequence,
+            partition: TimeRange::new(footer.partition.0, footer.partition.1),
+            merges: footer.merges,
+        },
         series: footer.series,
         float_samples: footer.float_samples,
         histogram_samples: footer.histogram_samples,
