@@ -103,6 +103,18 @@ fn samples_out_of_bounds_are_counted() {
 }
 
 #[test]
+fn samples_that_serve_would_drop_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = jiff::Timestamp::now().as_millisecond();
+    fs::write(dir.path().join("m.txt"), format!("m 1 {}\n", now - 20 * 86_400_000)).unwrap();
+    let old = run(dir.path(), &["import", "--data-dir", "d", "m.txt"]);
+    assert!(old.status.success() && text(&old.stderr).contains("--retention-time"), "{}", text(&old.stderr));
+    fs::write(dir.path().join("n.txt"), format!("m 1 {now}\n")).unwrap();
+    let new = run(dir.path(), &["import", "--data-dir", "d", "n.txt"]);
+    assert!(new.status.success() && !text(&new.stderr).contains("--retention-time"), "{}", text(&new.stderr));
+}
+
+#[test]
 fn the_blocks_of_a_prometheus_are_imported() {
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("m.om"), openmetrics()).unwrap();
