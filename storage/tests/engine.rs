@@ -7,6 +7,7 @@ use chronolith_storage::{
     SeriesSource, StorageError, TimeRange,
     clock::VirtualClock,
     engine::{Engine, EngineOptions, SampleRejection, Snapshot},
+    model::labels::MAX_LABELS_BYTES,
     rng::Rng,
     vfs::{MemFs, Vfs},
 };
@@ -347,4 +348,22 @@ fn new_series_over_the_budget_are_refused_and_known_ones_go_on() {
             appender.float(id, DAY + 1, 1.0, 0).map_err(|e| StorageError::Invalid(e.to_string()))
         })
         .unwrap();
+}
+
+#[test]
+fn labels_that_no_segment_should_hold_are_refused() {
+    let (vfs, clock): (Arc<dyn Vfs>, _) = (Arc::new(MemFs::default()), Arc::new(VirtualClock::at(DAY)));
+    let engine = Engine::open(options(&vfs, &clock)).unwrap();
+    let write = |bytes: usize| {
+        let value = "v".repeat(bytes - "__name__xl".len());
+        engine.append(|appender| {
+            let id = appender.series(&[("__name__", "x"), ("l", &value)], None)?;
+            appender.float(id, DAY, 1.0, 0).map_err(|e| StorageError::Invalid(e.to_string()))
+        })
+    };
+    write(MAX_LABELS_BYTES).unwrap();
+    let error = write(MAX_LABELS_BYTES + 1).unwrap_err();
+    assert!(matches!(&error, StorageError::Invalid(why) if why.contains("262145 bytes")), "{error}");
+    engine.flush().unwrap();
+    assert_eq!(dump(&engine.snapshot(), &[], TimeRange::ALL).len(), 1);
 }
