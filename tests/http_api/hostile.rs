@@ -231,6 +231,16 @@ fn invalid_utf8_costs_the_series_that_has_it_and_no_other() {
     assert!(text.starts_with("1 samples refused, 1 written:\nbad: ") && text.contains("UTF-8"), "{text}");
     let found = server.data(&format!("/api/v1/query?query=good&time={}", NOW / 1000));
     assert_eq!(found["result"][0]["value"][1], "1");
+
+    // Version 2.0 has its texts in a table: 1 is the name, 2 and 4 are metrics, 3 is the broken one.
+    let symbols = [&b""[..], b"__name__", b"bad2", b"l\xe9", b"good2"].map(|s| field(4, s)).concat();
+    let series = |references: &[u8]| field(5, &[field(1, references), sample()].concat());
+    let reply = server.write_v2(&[symbols, series(&[1, 2, 3, 4]), series(&[1, 4])].concat());
+    let text = reply.text();
+    assert_eq!((reply.status, reply.header("x-prometheus-remote-write-samples-written")), (400, Some("1")), "{text}");
+    assert!(text.contains("UTF-8"), "{text}");
+    let found = server.data(&format!("/api/v1/query?query=good2&time={}", NOW / 1000));
+    assert_eq!(found["result"][0]["value"][1], "1");
 }
 
 #[test]

@@ -276,6 +276,10 @@ impl<'b, 'e> Batch<'b, 'e> {
                 self.refusals.series(|| name(labels()), 0, "the series has neither samples nor histograms");
                 continue;
             }
+            if let Some(error) = series.broken_label() {
+                self.refusals.labels(|| name(labels()), samples, error);
+                continue;
+            }
             key.clear();
             series.write_label_bytes(&mut key);
             let Some(known) = self.series(Some(&key), labels, &mut pairs, samples)? else { continue };
