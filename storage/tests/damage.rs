@@ -4,6 +4,8 @@
 //! answered, and what is lost is reported. In the dev profile large files are sampled by a seeded stride; optimised
 //! builds try more.
 
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, which tells its counts")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     panic::{AssertUnwindSafe, catch_unwind},
@@ -289,7 +291,9 @@ fn examine(files: &Image, rules: &Rules<'_>, number: usize, context: &str) -> Ou
             assert_eq!((&first, &got), (rules.want, rules.want), "{context}: not reported, and another answer");
         }
         let in_quarantine = image(&*vfs, rules.dir);
-        for item in quarantined.iter().filter(|q| !q.reason.contains("missing") && !is_missing(files, rules.dir, &q.file)) {
+        for item in
+            quarantined.iter().filter(|q| !q.reason.contains("missing") && !is_missing(files, rules.dir, &q.file))
+        {
             let path = rules.dir.join("quarantine").join(&item.file);
             assert!(in_quarantine.contains_key(&path), "{context}: {} is not in quarantine", item.file);
         }
@@ -401,14 +405,7 @@ fn spoil(files: &Image, dir: &Path, want: &Answers, with_deleted: &Answers, chos
         let mut without = files.clone();
         without.remove(path);
         let rest = if holds_samples { answers_of(&without, dir) } else { want.clone() };
-        let mut rules = Rules {
-            dir,
-            want,
-            with_deleted,
-            rest,
-            all_bytes_count: holds_samples,
-            may_end_early: false,
-        };
+        let mut rules = Rules { dir, want, with_deleted, rest, all_bytes_count: holds_samples, may_end_early: false };
         let (mut cases, mut reported) = (0, 0);
         for (number, (what, spoilt)) in mutations(bytes, &mut rng).into_iter().enumerate() {
             let mut damaged = files.clone();
@@ -457,7 +454,8 @@ fn files_that_changed_places_are_noticed() {
     let f = fixture();
     let mut swaps = 0;
     for ext in ["seg", "log"] {
-        let of_kind = |p: &&PathBuf| p.extension().is_some_and(|e| e == ext) && !p.starts_with(data().join("snapshots"));
+        let of_kind =
+            |p: &&PathBuf| p.extension().is_some_and(|e| e == ext) && !p.starts_with(data().join("snapshots"));
         let paths: Vec<&PathBuf> = f.files.keys().filter(of_kind).collect();
         assert!(paths.len() >= 2);
         for (i, a) in paths.iter().enumerate() {
@@ -511,8 +509,14 @@ fn a_catalog_lost_with_its_mark_is_built_anew() {
             with_catalog.retain(|p, _| !p.starts_with(data().join("wal")));
             rest = answers_of(&with_catalog, data());
         }
-        let rules =
-            Rules { dir: data(), want: &f.want, with_deleted: &f.with_deleted, rest, all_bytes_count: true, may_end_early: false };
+        let rules = Rules {
+            dir: data(),
+            want: &f.want,
+            with_deleted: &f.with_deleted,
+            rest,
+            all_bytes_count: true,
+            may_end_early: false,
+        };
         examine(&files, &rules, 0, "catalog and mark deleted");
     }
 }
