@@ -5,9 +5,10 @@ use std::{path::Path, sync::Arc, time::Duration};
 use chronolith_promql::{
     engine::{self as promql, Deadline, QueryOptions, QueryOutput, QueryValue, SampleValue},
     parse,
+    series_notation::{SampleValue as LoadedValue, parse_load},
 };
 use chronolith_storage::{
-    Labels,
+    Histogram, Labels,
     clock::Clock,
     engine::{Durability, Engine, EngineOptions},
     vfs::Vfs,
@@ -195,6 +196,34 @@ impl Db {
             Ok(appender.float(series, timestamp_ms, value, 0).err())
         })?;
         rejected.map_or(Ok(()), |rejection| Err(Error::Invalid(rejection.to_string())))
+    }
+
+    /// Loads series in promqltest's notation: a line `load <interval>`, then lines of a series and its values, sample
+    /// number `i` at `i` intervals after the Unix epoch. For tests: neither retention nor the clock bounds the timestamps.
+    ///
+    /// # Errors
+    /// When the notation is wrong; tells the line.
+    pub fn load_series(&self, text: &str) -> Result<()> {
+        let load = parse_load(text).map_err(|e| Error::Invalid(e.to_string()))?;
+        self.engine.append(|appender| {
+            appender.accept_any_time();
+            for series in &load.series {
+                let labels: Vec<_> = series.labels.iter().collect();
+                let id = appender.series(&labels, None)?;
+                for sample in &series.samples {
+                    let (t, start) = (sample.timestamp, sample.start_timestamp);
+                    let refused = match &sample.value {
+                        LoadedValue::Float(value) => appender.float(id, t, *value, start),
+                        LoadedValue::Histogram(histogram) => {
+                            appender.histogram(id, t, Histogram::clone(histogram), start)
+                        }
+                    };
+                    refused.map_err(|e| chronolith_storage::StorageError::Invalid(e.to_string()))?;
+                }
+            }
+            Ok(())
+        })?;
+        Ok(())
     }
 
     /// Evaluates a query at one moment, in milliseconds since the Unix epoch.

@@ -7,16 +7,22 @@
 //! use chronolith::Db;
 //!
 //! let db = Db::in_memory()?;
-//! db.append(&[("__name__", "up"), ("job", "api")], 1_000, 1.0)?;
-//! assert_eq!(db.query("sum(up)", 1_000)?.value(), Some(1.0));
+//! db.load_series("load 15s\n  http_requests_total{job=\"api\"} 0+30x40")?;
+//! let rate = db.query("rate(http_requests_total[5m])", 600_000)?;
+//! assert_eq!(rate.value(), Some(2.0));
 //! # Ok::<(), chronolith::Error>(())
 //! ```
 //!
 //! It is not: a cluster (one process owns a directory), a client library, an agent that scrapes.
 
+#[cfg(feature = "server")]
+#[doc(hidden)]
+pub mod cli;
 mod db;
 mod error;
 pub mod ingest;
+#[cfg(feature = "server")]
+pub mod server;
 
 pub use chronolith_promql as promql;
 pub use chronolith_storage as storage;

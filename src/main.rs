@@ -1,2 +1,7 @@
 //! The `chronolith` binary: hands over to `cli`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    chronolith::cli::run()
+}

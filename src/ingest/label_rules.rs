@@ -130,9 +130,9 @@ where
 ///
 /// # Errors
 /// When a label cannot be decoded or breaks a rule.
-pub fn exemplar_labels<'a>(
-    labels: impl Iterator<Item = Result<(&'a str, &'a str), DecodeError>>,
-) -> Result<Labels, LabelsError> {
+pub fn exemplar_labels<'a, E: From<LabelError>>(
+    labels: impl Iterator<Item = Result<(&'a str, &'a str), E>>,
+) -> Result<Labels, E> {
     let mut pairs = Vec::new();
     let mut chars = 0;
     for (i, label) in labels.enumerate() {
@@ -243,10 +243,10 @@ mod tests {
 
     #[test]
     fn exemplars_have_rules_of_their_own() {
-        let labels = |pairs: &'static [(&str, &str)]| exemplar_labels(pairs.iter().copied().map(Ok));
+        let labels = |pairs: &'static [(&str, &str)]| exemplar_labels(pairs.iter().copied().map(Ok::<_, LabelError>));
         assert_eq!(labels(&[("b", "1"), ("a", "2")]).unwrap().to_string(), r#"{a="2", b="1"}"#);
-        assert!(matches!(labels(&[("b", "1"), ("b", "2")]), Err(LabelsError::Rule(LabelError::Duplicate(_)))));
+        assert!(matches!(labels(&[("b", "1"), ("b", "2")]), Err(LabelError::Duplicate(_))));
         let long = exemplar_labels([Ok(("a", "x".repeat(128).as_str()))].into_iter());
-        assert_eq!(long, Err(LabelsError::Rule(LabelError::ExemplarTooLong)));
+        assert_eq!(long, Err(LabelError::ExemplarTooLong));
     }
 }

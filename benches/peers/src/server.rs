@@ -140,8 +140,9 @@ impl Binary {
                 format!("-storageDataPath={shown}"),
                 format!("-httpListenAddr={listen}"),
                 "-retentionPeriod=100y".to_owned(),
-                // Only lifts a refusal: the series stage counts a million series.
+                // Only lift refusals: the series stage counts a million series, on a machine that may be busy.
                 "-search.maxUniqueTimeseries=10000000".to_owned(),
+                "-search.maxQueryDuration=5m".to_owned(),
                 "-loggerLevel=WARN".to_owned(),
             ],
             Kind::Chronolith => vec![

@@ -246,7 +246,15 @@ fn merge(server: &Server) -> Result<(), String> {
         Kind::Prometheus => {}
         Kind::Victoria => {
             call("/internal/force_flush", false)?;
-            call("/internal/force_merge", false)?;
+            // It leaves out parts that are being merged already: asked again until nothing gets smaller.
+            let mut before = u64::MAX;
+            while server.disk() < before {
+                server.wait_idle(IDLE_LIMIT)?;
+                before = server.disk();
+                call("/internal/force_merge", false)?;
+                server.wait_idle(IDLE_LIMIT)?;
+            }
+            return Ok(());
         }
         Kind::Chronolith => call("/api/v1/admin/tsdb/compact", true)?,
     }

@@ -10,6 +10,13 @@ pub fn write_float(out: &mut Vec<u8>, value: f64) {
         }
         return write_whole(out, value.abs() as u64);
     }
+    if value.is_finite() {
+        let mut buffer = zmij::Buffer::new();
+        let text = buffer.format_finite(value);
+        if !text.as_bytes().contains(&b'e') {
+            return out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
+        }
+    }
     if let Some(decimal) = Decimal::shortest(out, value) {
         decimal.write_plain(out);
     }
@@ -110,11 +117,11 @@ impl Decimal {
     fn shortest(out: &mut Vec<u8>, value: f64) -> Option<Self> {
         if !value.is_finite() || value == 0.0 {
             out.extend_from_slice(match value {
-                v if v.is_nan() => b"NaN",
-                v if v == 0.0 && v.is_sign_negative() => b"-0".as_slice(),
-                v if v == 0.0 => b"0",
-                v if v > 0.0 => b"+Inf",
-                _ => b"-Inf",
+                v if v.is_nan() => b"NaN".as_slice(),
+                f64::INFINITY => b"+Inf",
+                f64::NEG_INFINITY => b"-Inf",
+                v if v.is_sign_negative() => b"-0",
+                _ => b"0",
             });
             return None;
         }

@@ -14,6 +14,7 @@ mod parser;
 mod printer;
 mod printer_pretty;
 mod quote;
+pub mod series_notation;
 
 pub use error::ParseError;
 pub use parser::{MAX_DEPTH, MAX_NESTING, MAX_QUERY_LEN, parse, parse_selector};

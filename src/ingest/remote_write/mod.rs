@@ -13,6 +13,9 @@ pub mod v2;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use encode::{write_labels, write_samples};
+pub(crate) use histogram::write_histogram;
+
 pub use encode::{SeriesData, V1Encoder, V2Encoder};
 pub use histogram::{Histograms, MAX_HISTOGRAM_BUCKETS};
 

@@ -229,7 +229,8 @@ fn read_exemplar(start: Reader<'_>) -> Result<Exemplar, LabelsError> {
             _ => reader.skip(field, wire_type)?,
         }
     }
-    let labels = exemplar_labels(LabelPairs(labels.elements(&start, 1, Message::Label)))?;
+    let labels =
+        exemplar_labels(LabelPairs(labels.elements(&start, 1, Message::Label)).map(|l| l.map_err(LabelsError::from)))?;
     Ok(Exemplar { labels, value, timestamp })
 }
 

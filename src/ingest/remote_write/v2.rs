@@ -239,7 +239,7 @@ fn read_exemplar(start: Reader<'_>, symbols: &[&str]) -> Result<Exemplar, Labels
         }
     }
     let references = References::checked(start, references, symbols.len())?;
-    let labels = exemplar_labels(LabelPairs { references, symbols }.map(Ok))?;
+    let labels = exemplar_labels(LabelPairs { references, symbols }.map(Ok::<_, LabelsError>))?;
     Ok(Exemplar { labels, value, timestamp })
 }
 

@@ -19,7 +19,6 @@ const HAS_OUTLIERS: u8 = 0x80;
 struct Plan {
     base: i64,
     width: u32,
-    outliers: usize,
     cost: usize,
 }
 
@@ -34,7 +33,7 @@ fn plan(values: &[i64]) -> Plan {
     let distance = |from: i64, to: i64| (to as u64).wrapping_sub(from as u64);
     let mut width = bit_width(distance(sorted[low], sorted[high]));
     let cost = 1 + uvarint_len(fold(sorted[low])) + packed_len(values.len(), width);
-    let mut best = Plan { base: sorted[low], width, outliers: 0, cost };
+    let mut best = Plan { base: sorted[low], width, cost };
     let mut outlier_cost = 1;
     while width > 0 && low + (sorted.len() - 1 - high) < MAX_OUTLIERS && low < high {
         let outlier = if distance(sorted[low], middle) > distance(middle, sorted[high]) {
@@ -50,7 +49,7 @@ fn plan(values: &[i64]) -> Plan {
             width = narrower;
             let cost = 1 + uvarint_len(fold(sorted[low])) + packed_len(values.len(), width) + outlier_cost;
             if cost < best.cost {
-                best = Plan { base: sorted[low], width, outliers: low + (sorted.len() - 1 - high), cost };
+                best = Plan { base: sorted[low], width, cost };
             }
         }
     }
@@ -64,13 +63,15 @@ pub(crate) fn frame_cost(values: &[i64]) -> usize {
 
 /// Appends 1 to [`BLOCK`] values.
 pub(crate) fn encode_frame(values: &[i64], out: &mut Vec<u8>) {
-    let Plan { base, width, outliers, .. } = plan(values);
-    out.push(width as u8 | if outliers > 0 { HAS_OUTLIERS } else { 0 });
-    put_ivarint(out, base);
+    let Plan { base, width, .. } = plan(values);
     let mut packed = [0u64; BLOCK];
     for (to, value) in packed.iter_mut().zip(values) {
         *to = (*value as u64).wrapping_sub(base as u64);
     }
+    // Fewer than the plan left out: some of those just above its window fit the width all the same.
+    let outliers = packed[..values.len()].iter().filter(|distance| bit_width(**distance) > width).count();
+    out.push(width as u8 | if outliers > 0 { HAS_OUTLIERS } else { 0 });
+    put_ivarint(out, base);
     if outliers > 0 {
         out.push(outliers as u8);
         for (i, distance) in packed.iter_mut().enumerate().take(values.len()) {
@@ -123,6 +124,25 @@ mod tests {
     use proptest::prelude::*;
 
     proptest! {
+        /// Small numbers with some jumps: what the windows of the plan are for.
+        #[test]
+        fn round_trip_with_jumps(
+            mut values in prop::collection::vec(0i64..40, 1..=BLOCK),
+            jumps in prop::collection::vec((any::<prop::sample::Index>(), -5000i64..5000), 0..50),
+        ) {
+            for (at, jump) in jumps {
+                let at = at.index(values.len());
+                values[at] = jump;
+            }
+            let mut out = Vec::new();
+            encode_frame(&values, &mut out);
+            let mut back = vec![0; values.len()];
+            let mut reader = Reader::new(&out);
+            decode_frame(&mut reader, &mut back).unwrap();
+            prop_assert!(reader.is_empty());
+            prop_assert_eq!(back.iter().map(|v| *v as i64).collect::<Vec<_>>(), values);
+        }
+
         #[test]
         fn round_trip(mut values in prop::collection::vec(any::<i64>(), 1..=BLOCK), shift in 0u32..64, jumps: u8) {
             for (i, value) in values.iter_mut().enumerate() {
@@ -138,6 +158,19 @@ mod tests {
             prop_assert!(reader.is_empty());
             prop_assert_eq!(back.iter().map(|v| *v as i64).collect::<Vec<_>>(), values);
         }
+    }
+
+    #[test]
+    fn values_just_above_the_window_are_no_outliers() {
+        // Without the last one the width is 5 bits from 100 on, which 131 still fits.
+        let mut values: Vec<i64> = (0..BLOCK as i64).map(|i| 100 + i % 31).collect();
+        values[7] = 131;
+        values[9] = 1 << 50;
+        let mut out = Vec::new();
+        encode_frame(&values, &mut out);
+        let mut back = vec![0; values.len()];
+        decode_frame(&mut Reader::new(&out), &mut back).unwrap();
+        assert_eq!(back.iter().map(|v| *v as i64).collect::<Vec<_>>(), values);
     }
 
     #[test]

@@ -278,10 +278,12 @@ pub fn decode_histograms(reader: &mut Reader<'_>, count: usize, out: &mut Vec<Hi
     while decoded < count {
         let run = reader.length(count - decoded)?;
         let layout = OwnedLayout::decode(reader)?;
-        budget =
-            layout.size().checked_mul(run).and_then(|cells| budget.checked_sub(cells)).filter(|_| run > 0).ok_or_else(
-                || malformed("histogram column", format!("a run of {run} with {} buckets", layout.size())),
-            )?;
+        budget = layout
+            .size()
+            .checked_mul(run)
+            .and_then(|cells| budget.checked_sub(cells))
+            .filter(|_| run > 0 && layout.size() <= MAX_HISTOGRAM_BUCKETS)
+            .ok_or_else(|| malformed("histogram column", format!("a run of {run} with {} buckets", layout.size())))?;
         let fixed = sums.iter().copied().zip(hints.iter().copied()).skip(decoded).take(run);
         if layout.float {
             decode_float_run(reader, &layout, run, fixed, out)?;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, atomic::Ordering};
 
 use super::{Inner, state::LiveSegment};
 use crate::{
-    Result,
+    Result, StorageError,
     catalog::{CatalogEdit, SegmentKind, SegmentRecord},
     memtable::{Index, Memtable, MemtableView, read_lock, write_lock},
     model::time::TimeRange,
@@ -84,19 +84,19 @@ impl Inner {
     fn flush_sealed(self: &Arc<Self>) -> Result<()> {
         let Some(sealed) = read_lock(&self.state).flushing.clone() else { return Ok(()) };
         let started = self.options.clock.monotonic();
-        let records = self.write_segments(&sealed)?;
+        let live = self.write_segments(&sealed)?;
+        let records: Vec<SegmentRecord> = live.iter().map(|l| l.record.clone()).collect();
         let metadata = write_lock(&self.metadata).take_unsaved();
         let edit = CatalogEdit {
-            add_segments: records.clone(),
+            add_segments: records,
             metadata: metadata.clone(),
             wal_floor: Some(self.flush_floor.load(Ordering::SeqCst)),
             ..CatalogEdit::default()
         };
-        if let Err(error) = self.edit_catalog(edit) {
+        if let Err(error) = self.add_segments(edit) {
             write_lock(&self.metadata).put_back(metadata);
             return Err(error);
         }
-        let live = self.open_written(records)?;
         let mut state = write_lock(&self.state);
         state.replace_segments(&[], live);
         state.flushing = None;
@@ -108,41 +108,47 @@ impl Inner {
         Ok(())
     }
 
-    /// Opens segments that were just written. One that cannot be read back is a disk that lies: it is set aside and
-    /// reported, the others go on.
-    pub(super) fn open_written(&self, records: Vec<SegmentRecord>) -> Result<Vec<Arc<LiveSegment>>> {
-        let mut live = Vec::with_capacity(records.len());
-        for record in records {
-            match self.open_segment(&record) {
-                Ok(segment) => live.push(Arc::new(LiveSegment { record, segment })),
-                Err(error) => self.set_aside(&record, &error.to_string())?,
-            }
+    /// Commits an edit that adds segments. When it is sure that the catalog did not take it, their files go.
+    pub(super) fn add_segments(&self, edit: CatalogEdit) -> Result<()> {
+        let added = edit.add_segments.clone();
+        let result = self.edit_catalog(edit);
+        // After a full disk the catalog looks again at what it holds; any other failure leaves it unknown whether the edit
+        // is on disk, and then the files must stay.
+        if let Err(StorageError::DiskFull { .. } | StorageError::Invalid(_)) = &result
+            && self.catalog.state().is_ok()
+        {
+            self.discard_files(&added);
         }
-        Ok(live)
+        result
     }
 
-    fn write_segments(&self, sealed: &Arc<Memtable>) -> Result<Vec<SegmentRecord>> {
+    /// Writes the segments of a sealed memtable, and opens them: what cannot be read back does not become live.
+    fn write_segments(&self, sealed: &Arc<Memtable>) -> Result<Vec<Arc<LiveSegment>>> {
         let view = sealed.view();
         let ids = sorted_series(&view);
         let mut records = Vec::new();
-        for partition in partitions(view.range().union(&view.exemplar_range())) {
-            match self.write_partition(&view, &ids, partition) {
-                Ok(Some(record)) => records.push(record),
-                Ok(None) => {}
-                Err(error) => {
-                    self.discard_files(&records);
-                    return Err(error);
-                }
-            }
+        let written = partitions(view.range().union(&view.exemplar_range())).try_for_each(|partition| {
+            records.extend(self.write_partition(&view, &ids, partition)?);
+            Ok(())
+        });
+        let live = written.and_then(|()| self.open_written(&records));
+        if live.is_err() {
+            self.discard_files(&records);
         }
+        live
+    }
+
+    /// Makes the names of new segment files durable and opens them.
+    pub(super) fn open_written(&self, records: &[SegmentRecord]) -> Result<Vec<Arc<LiveSegment>>> {
         if !records.is_empty() {
             let dir = self.layout.segments();
-            if let Err(error) = self.options.vfs.sync_dir(&dir) {
-                self.discard_files(&records);
-                return Err(at_path(&dir)(error));
-            }
+            self.options.vfs.sync_dir(&dir).map_err(at_path(&dir))?;
         }
-        Ok(records)
+        let open = |record: &SegmentRecord| {
+            let segment = self.open_segment(record)?;
+            Ok(Arc::new(LiveSegment { record: record.clone(), segment }))
+        };
+        records.iter().map(open).collect()
     }
 
     fn write_partition(&self, view: &MemtableView, ids: &[u32], partition: TimeRange) -> Result<Option<SegmentRecord>> {

@@ -78,39 +78,28 @@ impl Inner {
             let reason = format!("a merge of {input_bytes} bytes needs as much again, {free} are free");
             return Err(StorageError::DiskFull { path: self.layout.root().to_owned(), reason });
         }
-        let merged = self.write_merged(job)?;
+        let added = self.write_merged(job)?;
         let removed: Vec<u64> = job.iter().map(|s| s.record.id).collect();
-        let added: Vec<SegmentRecord> = merged.into_iter().collect();
-        let edit =
-            CatalogEdit { add_segments: added.clone(), remove_segments: removed.clone(), ..CatalogEdit::default() };
-        if let Err(error) = self.edit_catalog(edit) {
-            // Whether the transaction took place is not known: the files stay for the next start to sort out.
-            return Err(error);
-        }
-        let live = self.open_written(added)?;
-        write_lock(&self.state).replace_segments(&removed, live);
+        let records = added.iter().map(|s| s.record.clone()).collect();
+        let edit = CatalogEdit { add_segments: records, remove_segments: removed.clone(), ..CatalogEdit::default() };
+        self.add_segments(edit)?;
+        write_lock(&self.state).replace_segments(&removed, added);
         // Queries that still read the old files have them open.
         self.discard_files(&job.iter().map(|s| s.record.clone()).collect::<Vec<_>>());
         self.counters.merges.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }
 
-    fn write_merged(&self, job: &[Arc<LiveSegment>]) -> Result<Option<SegmentRecord>> {
+    /// Writes and opens the result of a merge: one segment, or none when all samples were deleted.
+    fn write_merged(&self, job: &[Arc<LiveSegment>]) -> Result<Vec<Arc<LiveSegment>>> {
         let (id, _) = self.next_segment();
-        let path = self.layout.segment(id);
-        match self.write_merged_file(job, id) {
-            Ok(record) => {
-                if record.is_some() {
-                    let dir = self.layout.segments();
-                    self.options.vfs.sync_dir(&dir).map_err(at_path(&dir))?;
-                }
-                Ok(record)
-            }
-            Err(error) => {
-                let _ = self.options.vfs.remove(&path);
-                Err(error)
-            }
+        let written = self.write_merged_file(job, id);
+        let live = written.and_then(|record| self.open_written(&record.into_iter().collect::<Vec<_>>()));
+        if live.is_err() {
+            // Best effort: what stays behind is removed at the next start, since the catalog does not name it.
+            let _ = self.options.vfs.remove(&self.layout.segment(id));
         }
+        live
     }
 
     fn write_merged_file(&self, job: &[Arc<LiveSegment>], id: u64) -> Result<Option<SegmentRecord>> {

@@ -39,7 +39,7 @@ pub use verify::{VerifiedFile, VerifyReport};
 
 use crate::{
     Result, StorageError,
-    catalog::{Catalog, CatalogEdit, QuarantineRecord},
+    catalog::{Catalog, CatalogEdit, QuarantineRecord, SegmentRecord},
     memtable::read_lock,
     model::{matcher::Matcher, metadata::MetricMetadata, time::TimeRange},
     segment::BlockCache,
@@ -230,6 +230,12 @@ impl Engine {
     #[must_use]
     pub fn quarantined(&self) -> Vec<QuarantineRecord> {
         self.inner().quarantine.items()
+    }
+
+    /// The live segments, in the order of their writes.
+    #[must_use]
+    pub fn segments(&self) -> Vec<SegmentRecord> {
+        read_lock(&self.inner().state).segments.iter().map(|s| s.record.clone()).collect()
     }
 
     /// Sizes and counts.

@@ -85,18 +85,26 @@ fn prepare_directory(options: &EngineOptions, layout: &Layout) -> Result<Option<
     Ok(Some(lock))
 }
 
-/// Makes the data directory with all that leads to it, and makes their names durable.
+/// Makes the data directory with all that leads to it, and makes their names durable. The directory's own name is synced
+/// even if it was there: a start before this one may have failed between making and syncing it.
 fn create_root(vfs: &dyn Vfs, root: &Path) -> Result<()> {
-    let mut made_in = Vec::new();
+    let mut parents = Vec::new();
     let mut dir = root;
-    while !vfs.exists(dir).map_err(at_path(dir))? {
-        let Some(parent) = dir.parent() else { break };
+    while let Some(parent) = dir.parent() {
+        let was_there = vfs.exists(dir).map_err(at_path(dir))?;
         // The parent of a plain name is the current directory.
         dir = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-        made_in.push(dir);
+        parents.push(dir);
+        if was_there {
+            break;
+        }
     }
     vfs.create_dir_all(root).map_err(at_path(root))?;
-    made_in.into_iter().try_for_each(|dir| vfs.sync_dir(dir).map_err(at_path(dir)))
+    parents.into_iter().try_for_each(|dir| match vfs.sync_dir(dir) {
+        // A directory that this process may not open is not one that it made names in.
+        Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Ok(()),
+        other => other.map_err(at_path(dir)),
+    })
 }
 
 /// Begins a generation of the log and has the catalog note it, so that its file is missed when it goes.

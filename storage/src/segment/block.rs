@@ -5,15 +5,15 @@ use std::{path::Path, sync::Arc};
 use crate::{Result, StorageError, encoding::Reader, vfs::VfsFile, vfs::at_path};
 
 /// The first bytes of a segment file.
-pub(super) const MAGIC: [u8; 8] = *b"CHRONSEG";
+pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"CHRONSEG";
 /// The last bytes of a segment file.
-pub(super) const TRAILER_MAGIC: [u8; 8] = *b"GESNORHC";
+pub(super) const SEGMENT_TRAILER_MAGIC: [u8; 8] = *b"GESNORHC";
 /// The format that is written, and the newest that is read.
-pub(super) const VERSION: u32 = 1;
+pub(super) const SEGMENT_VERSION: u32 = 1;
 /// Magic, version, file id, checksum.
-pub(super) const HEADER_LEN: usize = 24;
+pub(super) const SEGMENT_HEADER_LEN: usize = 24;
 /// Footer offset, footer length, file id, checksum, magic.
-pub(super) const TRAILER_LEN: usize = 32;
+pub(super) const SEGMENT_TRAILER_LEN: usize = 32;
 /// Kind, codec, payload length, stored length, checksum.
 pub(super) const BLOCK_HEADER_LEN: usize = 14;
 /// Longest payload of one block; longer ones are refused before they are allocated.
@@ -162,13 +162,13 @@ impl BlockWriter {
     /// Writes the file header and is ready for blocks.
     pub(super) fn start(file: BlockFile, zstd_level: i32) -> Result<Self> {
         let compressor = zstd::bulk::Compressor::new(zstd_level).map_err(at_path(&file.path))?;
-        let mut header = Vec::with_capacity(HEADER_LEN);
-        header.extend_from_slice(&MAGIC);
-        header.extend_from_slice(&VERSION.to_le_bytes());
+        let mut header = Vec::with_capacity(SEGMENT_HEADER_LEN);
+        header.extend_from_slice(&SEGMENT_MAGIC);
+        header.extend_from_slice(&SEGMENT_VERSION.to_le_bytes());
         header.extend_from_slice(&file.file_id.to_le_bytes());
         header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
         file.file.write_all_at(&header, 0).map_err(at_path(&file.path))?;
-        Ok(Self { file, compressor, len: HEADER_LEN as u64, buffer: Vec::new() })
+        Ok(Self { file, compressor, len: SEGMENT_HEADER_LEN as u64, buffer: Vec::new() })
     }
 
     /// Writes one block; it is compressed when that saves a tenth.
@@ -197,15 +197,15 @@ impl BlockWriter {
     /// Writes the trailer that points to the footer, and makes the file durable. Returns the file's length and the
     /// trailer's checksum.
     pub(super) fn finish(self, footer: BlockRef, footer_payload: &[u8]) -> Result<(u64, u32)> {
-        let mut trailer = Vec::with_capacity(TRAILER_LEN);
+        let mut trailer = Vec::with_capacity(SEGMENT_TRAILER_LEN);
         trailer.extend_from_slice(&footer.offset.to_le_bytes());
         trailer.extend_from_slice(&footer.len.to_le_bytes());
         trailer.extend_from_slice(&self.file.file_id.to_le_bytes());
         let footer_checksum = crc32c::crc32c(footer_payload);
         trailer.extend_from_slice(&crc32c::crc32c(&trailer).to_le_bytes());
-        trailer.extend_from_slice(&TRAILER_MAGIC);
+        trailer.extend_from_slice(&SEGMENT_TRAILER_MAGIC);
         self.file.file.write_all_at(&trailer, self.len).map_err(at_path(&self.file.path))?;
         self.file.file.sync_data().map_err(at_path(&self.file.path))?;
-        Ok((self.len + TRAILER_LEN as u64, footer_checksum))
+        Ok((self.len + SEGMENT_TRAILER_LEN as u64, footer_checksum))
     }
 }

@@ -2,7 +2,6 @@
 //! postings and names are written.
 
 use hashbrown::{HashMap, HashTable};
-use roaring::RoaringBitmap;
 use xxhash_rust::xxh3::{Xxh3DefaultBuilder, xxh3_64_with_seed};
 
 use super::{
@@ -92,12 +91,7 @@ impl IndexBuilder {
         for (rank, (_, number)) in names.iter().enumerate() {
             rank_of_name[*number as usize] = rank as u32;
         }
-        let mut sorted: Vec<u32> = (0..self.values.len() as u32).collect();
-        let key = |number: u32| {
-            let value = &self.values[number as usize];
-            (rank_of_name[value.name as usize], text_of(&self.texts, value))
-        };
-        sorted.sort_unstable_by(|a, b| key(*a).cmp(&key(*b)));
+        let sorted = self.sorted_values(&rank_of_name);
         let mut final_of = vec![0u32; sorted.len()];
         for (rank, number) in sorted.iter().enumerate() {
             final_of[*number as usize] = rank as u32;
@@ -108,11 +102,31 @@ impl IndexBuilder {
             Ok(())
         })?;
         postings.allocate();
-        let series = self.write_series(file, &final_of, &mut postings)?;
+        let mut having = vec![Runs::default(); names.len()];
+        let series = self.write_series(file, &final_of, &mut postings, &mut having)?;
         let mut bitmaps = TableWriter::new(BlockKind::Postings, POSTINGS_BLOCK_LEN);
         let values = self.write_values(file, &sorted, &postings, &mut bitmaps)?;
-        let names = self.write_names(file, &names, &sorted, &postings, &mut bitmaps)?;
+        let names = self.write_names(file, &names, &sorted, &having, &mut bitmaps)?;
         Ok([series, values, bitmaps.finish(file)?, names])
+    }
+
+    /// The values' numbers, sorted by name and text.
+    fn sorted_values(&self, rank_of_name: &[u32]) -> Vec<u32> {
+        // The texts lie all over memory, so most comparisons should need no more than their first bytes.
+        let mut keyed: Vec<(u32, [u8; 16], u32)> = Vec::with_capacity(self.values.len());
+        for (number, value) in self.values.iter().enumerate() {
+            let text = text_of(&self.texts, value);
+            let mut front = [0; 16];
+            front.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+            keyed.push((rank_of_name[value.name as usize], front, number as u32));
+        }
+        let text = |number: u32| self.values.get(number as usize).map_or(&[][..], |v| text_of(&self.texts, v));
+        keyed.sort_unstable_by(|a, b| {
+            a.0.cmp(&b.0)
+                .then_with(|| u128::from_be_bytes(a.1).cmp(&u128::from_be_bytes(b.1)))
+                .then_with(|| text(a.2).cmp(text(b.2)))
+        });
+        keyed.into_iter().map(|(_, _, number)| number).collect()
     }
 
     /// Hands every series' ordinal, values and chunk part to `visit`.
@@ -131,7 +145,14 @@ impl IndexBuilder {
         Ok(())
     }
 
-    fn write_series(&self, file: &mut BlockWriter, final_of: &[u32], postings: &mut Ordinals) -> Result<BlockRef> {
+    /// Writes the series; on the way the postings of values, and of names by the names' numbers, are filled.
+    fn write_series(
+        &self,
+        file: &mut BlockWriter,
+        final_of: &[u32],
+        postings: &mut Ordinals,
+        having: &mut [Runs],
+    ) -> Result<BlockRef> {
         let mut table = TableWriter::new(BlockKind::Series, BLOCK_LEN);
         let (mut record, mut row, mut before): (Vec<u8>, Vec<u32>, Vec<u32>) = Default::default();
         let (mut first_chunk, mut first_exemplar) = (0, 0);
@@ -140,6 +161,7 @@ impl IndexBuilder {
             row.clear();
             row.extend(values.iter().map(|v| final_of[*v as usize]));
             row.iter().for_each(|v| postings.add(*v, ordinal));
+            values.iter().for_each(|v| having[self.values[*v as usize].name as usize].add(ordinal));
             table.make_room(file, 24 + chunks.references.len() + 5 * row.len())?;
             if table.block.at_restart() {
                 before.clear();
@@ -196,7 +218,7 @@ impl IndexBuilder {
         file: &mut BlockWriter,
         names: &[(String, u32)],
         sorted: &[u32],
-        postings: &Ordinals,
+        having: &[Runs],
         bitmaps: &mut TableWriter,
     ) -> Result<BlockRef> {
         let mut table = TableWriter::new(BlockKind::Names, BLOCK_LEN);
@@ -204,16 +226,15 @@ impl IndexBuilder {
         let mut id = 0;
         for (name, number) in names {
             let first = id;
-            let mut having = RoaringBitmap::new();
             while sorted.get(id).is_some_and(|v| self.values[*v as usize].name == *number) {
-                having.extend(postings.of(id));
                 id += 1;
             }
             record.clear();
             put_uvarint(&mut record, name.len() as u64);
             record.extend_from_slice(name.as_bytes());
             put_uvarint(&mut record, first as u64);
-            encode_postings(having.iter(), bitmaps, file, &mut record)?;
+            let ordinals = having[*number as usize].0.iter().flat_map(|(start, end)| *start..=*end);
+            encode_postings(ordinals, bitmaps, file, &mut record)?;
             table.make_room(file, record.len())?;
             table.push(&record, &[]);
         }
@@ -238,6 +259,19 @@ struct StoredChunks<'a> {
 fn text_of<'a>(texts: &'a [u8], value: &Value) -> &'a [u8] {
     let at = value.at as usize;
     texts.get(at..at + value.len as usize).unwrap_or_default()
+}
+
+/// Ordinals that come in rising order, as runs with both ends inside.
+#[derive(Clone, Default)]
+struct Runs(Vec<(u32, u32)>);
+
+impl Runs {
+    fn add(&mut self, ordinal: u32) {
+        match self.0.last_mut() {
+            Some((_, end)) if *end + 1 == ordinal => *end = ordinal,
+            _ => self.0.push((ordinal, ordinal)),
+        }
+    }
 }
 
 /// The ordinals of all values in one allocation: counted first, then filled in rising order.

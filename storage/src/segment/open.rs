@@ -4,7 +4,10 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     SegmentSummary,
-    block::{BlockFile, BlockKind, BlockRef, HEADER_LEN, MAGIC, TRAILER_LEN, TRAILER_MAGIC, VERSION},
+    block::{
+        BlockFile, BlockKind, BlockRef, SEGMENT_HEADER_LEN, SEGMENT_MAGIC, SEGMENT_TRAILER_LEN, SEGMENT_TRAILER_MAGIC,
+        SEGMENT_VERSION,
+    },
     cache::{BlockCache, segment_number},
     postings::Postings,
     records::RecordBlock,
@@ -60,7 +63,7 @@ impl Segment {
         let file = vfs.open(path, OpenMode::Read).map_err(at_path(path))?;
         let mut file = BlockFile { path: path.into(), file, file_id: 0 };
         let file_len = file.file.len().map_err(at_path(path))?;
-        if file_len < (HEADER_LEN + TRAILER_LEN) as u64 {
+        if file_len < (SEGMENT_HEADER_LEN + SEGMENT_TRAILER_LEN) as u64 {
             return Err(file.corrupt(file_len, format!("a segment of {file_len} bytes is cut off")));
         }
         file.file_id = read_header(&file)?;
@@ -205,37 +208,37 @@ const fn position(cursor: &super::records::RecordCursor<'_>) -> usize {
 
 /// Checks the file's first bytes and returns the file's id.
 fn read_header(file: &BlockFile) -> Result<u64> {
-    let mut bytes = [0; HEADER_LEN];
+    let mut bytes = [0; SEGMENT_HEADER_LEN];
     file.file.read_exact_at(&mut bytes, 0).map_err(at_path(&file.path))?;
     let mut reader = Reader::new(&bytes);
     let magic: [u8; 8] = reader.array().map_err(file.at(0))?;
     let version = reader.u32().map_err(file.at(0))?;
     let file_id = reader.u64().map_err(file.at(0))?;
     let checksum = reader.u32().map_err(file.at(0))?;
-    if magic != MAGIC {
+    if magic != SEGMENT_MAGIC {
         return Err(file.corrupt(0, "not a segment file"));
     }
-    if checksum != crc32c::crc32c(&bytes[..HEADER_LEN - 4]) {
+    if checksum != crc32c::crc32c(&bytes[..SEGMENT_HEADER_LEN - 4]) {
         return Err(file.corrupt(0, "the header's checksum does not fit"));
     }
     match version {
-        VERSION => Ok(file_id),
+        SEGMENT_VERSION => Ok(file_id),
         0 => Err(file.corrupt(8, "format version 0")),
-        found => Err(StorageError::NewerFormat { path: file.path.to_path_buf(), found, supported: VERSION }),
+        found => Err(StorageError::NewerFormat { path: file.path.to_path_buf(), found, supported: SEGMENT_VERSION }),
     }
 }
 
 /// Checks the file's last bytes and returns where the footer is.
 fn read_trailer(file: &BlockFile, file_len: u64) -> Result<BlockRef> {
-    let at = file_len - TRAILER_LEN as u64;
-    let mut bytes = [0; TRAILER_LEN];
+    let at = file_len - SEGMENT_TRAILER_LEN as u64;
+    let mut bytes = [0; SEGMENT_TRAILER_LEN];
     file.file.read_exact_at(&mut bytes, at).map_err(at_path(&file.path))?;
     let mut reader = Reader::new(&bytes);
     let wrong = file.at(at);
     let footer = BlockRef { offset: reader.u64().map_err(&wrong)?, len: reader.u32().map_err(&wrong)? };
     let file_id = reader.u64().map_err(&wrong)?;
     let checksum = reader.u32().map_err(&wrong)?;
-    if reader.rest() != TRAILER_MAGIC {
+    if reader.rest() != SEGMENT_TRAILER_MAGIC {
         return Err(file.corrupt(at, "the end of the file is missing"));
     }
     if checksum != crc32c::crc32c(&bytes[..20]) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::{
     NO_TIME,
-    block::{BlockKind, BlockRef, HEADER_LEN, TRAILER_LEN},
+    block::{BlockKind, BlockRef, SEGMENT_HEADER_LEN, SEGMENT_TRAILER_LEN},
     open::Segment,
     postings::Postings,
     read::ReadScratch,
@@ -71,8 +71,8 @@ impl Segment {
 
     /// Every byte between header and footer belongs to a block, and every block fits its checksum.
     fn verify_blocks(&self, findings: &mut Findings) -> Result<()> {
-        let end = self.summary.file_len - TRAILER_LEN as u64;
-        let mut offset = HEADER_LEN as u64;
+        let end = self.summary.file_len - SEGMENT_TRAILER_LEN as u64;
+        let mut offset = SEGMENT_HEADER_LEN as u64;
         while offset < end {
             let (kind, len) = self.file.peek(offset)?;
             let kind = KINDS.iter().copied().find(|k| *k as u8 == kind);

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use crate::ast::PosRange;
+use crate::{ast::PosRange, format::float_general};
 
 /// How grave a remark is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,9 +53,9 @@ impl Annotation {
             let _ = write!(
                 text,
                 ", from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
-                super::labels::format_g(f.buckets.0),
-                super::labels::format_g(f.buckets.1),
-                super::labels::format_g2(f.max_diff),
+                float_general(f.buckets.0),
+                float_general(f.buckets.1),
+                super::labels::two_digits(f.max_diff),
                 f.count,
                 super::functions::date::rfc3339(f.time.0),
                 super::functions::date::rfc3339(f.time.1),

@@ -45,7 +45,7 @@ impl<'q> Evaluator<'q> {
     ) -> Result<Stream<'q>> {
         let name = func.name;
         if let Some(function) = RangeFn::named(name) {
-            let stream = self.range_call(function, args, grid)?;
+            let stream = self.range_call(function, name, args, grid)?;
             return match (name, args.iter().find(|a| is_range(a))) {
                 ("absent_over_time", Some(range)) => {
                     Ok(self.ready(absent::absent(&stream, absent::labels_of(range), &self.budget)?, grid))
@@ -164,7 +164,13 @@ impl<'q> Evaluator<'q> {
     }
 
     /// A function of a range, series by series.
-    fn range_call(&self, function: RangeFn, args: &'q [Node<'q>], grid: Grid) -> Result<Stream<'q>> {
+    fn range_call(
+        &self,
+        function: RangeFn,
+        name: &'static str,
+        args: &'q [Node<'q>],
+        grid: Grid,
+    ) -> Result<Stream<'q>> {
         let range_arg = args
             .iter()
             .find(|a| is_range(a))
@@ -174,7 +180,7 @@ impl<'q> Evaluator<'q> {
         check_params(function, &params)?;
         let stream = Stream {
             origin,
-            leaf: Leaf::Range { function, times, range, params, pos: range_arg.pos },
+            leaf: Leaf::Range { function, name, times, range, params, pos: range_arg.pos },
             stages: Vec::new(),
             grid,
             drop_name: !function.keeps_name(),

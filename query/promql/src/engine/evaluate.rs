@@ -7,14 +7,17 @@ use super::{
     budget::Budget,
     error::{QueryError, Result},
     functions::math::{changes_metric, is_comparison, map, operate, operator_text},
-    grid::{ABSENT, Grid, Series, is_absent, weigh},
+    grid::{ABSENT, Grid, Series, count_present, is_absent, weigh},
     labels::{drop_metadata, merge_same_labels},
     plan::{Binary, Kind, Node, Range, Selector, Subquery},
     stream::{HistogramRule, Leaf, Origin, Stream},
     value::{InstantSample, QueryValue, RangeSeries, SampleValue},
     window::Times,
 };
-use crate::ast::{BinaryOp, ValueType};
+use crate::{
+    ast::{BinaryOp, StringLiteral, ValueType},
+    quote::{Quoted, QuotedBytes},
+};
 
 /// Grids with more steps than the limit of samples and than this are refused: one series would fill the limit.
 const MANY_STEPS: usize = 1 << 22;
@@ -87,9 +90,21 @@ impl<'q> Evaluator<'q> {
     /// The text of a string literal, which is all that can be a string.
     pub(super) fn text(&self, node: &Node<'q>) -> Result<&'q str> {
         match &node.kind {
-            Kind::Text(text) => Ok(text),
+            Kind::Text(literal) => Ok(&literal.value),
             Kind::Invariant(inner) => self.text(inner),
             _ => Err(QueryError::BadData("expected a string literal".to_owned())),
+        }
+    }
+
+    /// The text of a string literal that names a label; `refusal` stands before a name that cannot be one.
+    pub(super) fn label_name(&self, node: &Node<'q>, refusal: &str) -> Result<&'q str> {
+        let name = self.text(node)?;
+        match &node.kind {
+            Kind::Text(StringLiteral { invalid_utf8: Some(bytes), .. }) => {
+                Err(QueryError::Execution(format!("{refusal} {}", QuotedBytes(bytes))))
+            }
+            _ if name.is_empty() => Err(QueryError::Execution(format!("{refusal} {}", Quoted(name)))),
+            _ => Ok(name),
         }
     }
 
@@ -338,9 +353,17 @@ fn instant_sample(s: Series) -> Option<InstantSample> {
 
 fn range_series(s: Series, grid: Grid) -> Option<RangeSeries> {
     let mut out = RangeSeries { labels: s.labels, ..RangeSeries::default() };
-    for (k, v) in s.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
-        out.timestamps.push(grid.at(k));
-        out.values.push(*v);
+    let present = count_present(&s.values);
+    if present == s.values.len() {
+        out.timestamps = grid.times().collect();
+        out.values = s.values;
+    } else {
+        out.timestamps.reserve_exact(present);
+        out.values.reserve_exact(present);
+        for (k, v) in s.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+            out.timestamps.push(grid.at(k));
+            out.values.push(*v);
+        }
     }
     out.histograms = s.histograms.into_iter().map(|(k, h)| (grid.at(k as usize), h)).collect();
     (!out.values.is_empty() || !out.histograms.is_empty()).then_some(out)

@@ -1,9 +1,6 @@
 //! Label sets as operators need them: without metadata, grouped, merged, written as Prometheus writes them.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    fmt::Write as _,
-};
+use std::collections::{HashMap, hash_map::Entry};
 
 use chronolith_storage::{
     Labels,
@@ -14,6 +11,7 @@ use super::{
     error::{QueryError, Result},
     grid::{Series, is_absent},
 };
+use crate::{format, quote::Quoted};
 
 /// Whether a label says what the metric is, so that it does not belong to what is computed from it.
 fn is_metadata(name: &str) -> bool {
@@ -160,10 +158,10 @@ pub(super) fn go_string(labels: &Labels) -> String {
         if is_legacy_label_name(n) {
             text.push_str(n);
         } else {
-            push_quoted(&mut text, n);
+            text.push_str(&go_quoted(n));
         }
         text.push('=');
-        push_quoted(&mut text, v);
+        text.push_str(&go_quoted(v));
     }
     text.push('}');
     text
@@ -171,74 +169,19 @@ pub(super) fn go_string(labels: &Labels) -> String {
 
 /// A text as Go's `strconv.Quote` writes it.
 pub(super) fn go_quoted(text: &str) -> String {
-    let mut out = String::new();
-    push_quoted(&mut out, text);
-    out
-}
-
-fn push_quoted(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{7}' => out.push_str("\\a"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{b}' => out.push_str("\\v"),
-            '\u{c}' => out.push_str("\\f"),
-            c if (c as u32) < 0x20 || c as u32 == 0x7f => {
-                // Writing to a String cannot fail.
-                let _ = write!(out, "\\x{:02x}", c as u32);
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
-}
-
-/// A number as Go's `strconv.FormatFloat(v, 'f', -1, 64)` writes it.
-pub(super) fn format_plain(v: f64) -> String {
-    if v.is_nan() {
-        "NaN".to_owned()
-    } else if v.is_infinite() {
-        if v > 0.0 { "+Inf" } else { "-Inf" }.to_owned()
-    } else {
-        v.to_string()
-    }
-}
-
-/// A number as Go's `%g` writes it: the shortest text that reads back the same.
-pub(super) fn format_g(v: f64) -> String {
-    if !v.is_finite() || v == 0.0 {
-        return format_plain(v);
-    }
-    let scientific = format!("{v:e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    with_exponent(v, mantissa, exponent.parse().unwrap_or(0), 6)
+    Quoted(text).to_string()
 }
 
 /// A number as Go's `%.2g` writes it: two digits.
-pub(super) fn format_g2(v: f64) -> String {
-    if !v.is_finite() || v == 0.0 {
-        return format_plain(v);
+pub(super) fn two_digits(v: f64) -> String {
+    let rounded = if v.is_finite() { format!("{v:.1e}").parse().unwrap_or(v) } else { v };
+    let general = format::float_general(rounded);
+    // Two digits have no room for 100, which with more digits would be written out.
+    if (100.0..1e6).contains(&rounded.abs()) {
+        let scientific = format!("{rounded:e}");
+        return scientific.split_once('e').map_or(general, |(mantissa, exponent)| format!("{mantissa}e+0{exponent}"));
     }
-    let scientific = format!("{v:.1e}");
-    let (mantissa, exponent) = scientific.split_once('e').unwrap_or((&scientific, "0"));
-    let mantissa = mantissa.strip_suffix(".0").unwrap_or(mantissa);
-    let rounded: f64 = scientific.parse().unwrap_or(v);
-    with_exponent(rounded, mantissa, exponent.parse().unwrap_or(0), 2)
-}
-
-fn with_exponent(v: f64, mantissa: &str, exponent: i32, digits: i32) -> String {
-    if exponent < -4 || exponent >= digits {
-        let sign = if exponent < 0 { '-' } else { '+' };
-        format!("{mantissa}e{sign}{:02}", exponent.abs())
-    } else {
-        v.to_string()
-    }
+    general
 }
 
 #[cfg(test)]
@@ -271,18 +214,8 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_written_as_go_does() {
-        for (v, plain, g) in [
-            (1.0, "1", "1"),
-            (0.1, "0.1", "0.1"),
-            (1e6, "1000000", "1e+06"),
-            (1.5e-7, "0.00000015", "1.5e-07"),
-            (f64::NEG_INFINITY, "-Inf", "-Inf"),
-            (f64::NAN, "NaN", "NaN"),
-        ] {
-            assert_eq!((format_plain(v).as_str(), format_g(v).as_str()), (plain, g));
-        }
-        assert_eq!([0.123, 5.0, 123.0, 10.0].map(format_g2), ["0.12", "5", "1.2e+02", "10"]);
+    fn two_digits_are_written_as_go_does() {
+        assert_eq!([0.123, 5.0, 123.0, 10.0, 0.000_012].map(two_digits), ["0.12", "5", "1.2e+02", "10", "1.2e-05"]);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     ast::{
         AggregateExpr, AggregateOp, AtModifier, BinaryExpr, BinaryOp, Call, DurationExpr, Expr, Extension,
-        MatrixSelector, PosRange, SubqueryExpr, ValueType, VectorMatching, VectorSelector,
+        MatrixSelector, PosRange, StringLiteral, SubqueryExpr, ValueType, VectorMatching, VectorSelector,
     },
     functions::Function,
 };
@@ -29,7 +29,7 @@ pub(super) struct Node<'q> {
 #[derive(Debug)]
 pub(super) enum Kind<'q> {
     Number(f64),
-    Text(&'q str),
+    Text(&'q StringLiteral),
     Instant(Selector<'q>),
     Range(Range<'q>),
     Subquery(Box<Subquery<'q>>),
@@ -159,7 +159,7 @@ impl Planner<'_> {
         let leaf = |kind, returns, pos, invariant| Built { node: Node { kind, returns, pos }, invariant, wrap: false };
         Ok(match expr {
             Expr::Number(n) => leaf(Kind::Number(n.value), ValueType::Scalar, n.pos, true),
-            Expr::String(s) => leaf(Kind::Text(&s.value), ValueType::String, s.pos, true),
+            Expr::String(s) => leaf(Kind::Text(s), ValueType::String, s.pos, true),
             Expr::Vector(s) => {
                 let selector = self.selector(s)?;
                 let invariant = selector.shift.at.is_some();

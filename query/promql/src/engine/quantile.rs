@@ -14,6 +14,19 @@ pub(super) fn nan_first(a: &f64, b: &f64) -> std::cmp::Ordering {
     }
 }
 
+/// The quantile of values that are sorted, NaN first.
+pub(super) fn quantile_of_sorted(q: f64, sorted: &[f64]) -> f64 {
+    if !(0.0..=1.0).contains(&q) {
+        return quantile_of(q, &mut [0.0]);
+    }
+    let rank = q * sorted.len().saturating_sub(1) as f64;
+    let weight = rank - rank.floor();
+    let lower = rank.floor() as usize;
+    let low = sorted.get(lower).copied().unwrap_or(f64::NAN);
+    let high = sorted.get(lower + 1).copied().unwrap_or(low);
+    low * (1.0 - weight) + high * weight
+}
+
 /// The quantile of values; reorders them.
 pub(super) fn quantile_of(q: f64, values: &mut [f64]) -> f64 {
     if values.is_empty() || q.is_nan() {
@@ -123,7 +136,7 @@ pub(super) fn bucket_quantile(q: f64, buckets: &mut Vec<Bucket>) -> (f64, Option
         return (f64::NAN, forced);
     }
     let mut rank = q * observations;
-    let index = buckets[..buckets.len() - 1].partition_point(|b| !(b.count >= rank));
+    let index = buckets[..buckets.len() - 1].partition_point(|b| b.count < rank || b.count.is_nan() || rank.is_nan());
     if index == buckets.len() - 1 {
         return (second_last.upper, forced);
     }

@@ -29,7 +29,7 @@ pub(super) enum Leaf {
     /// The last sample not older than the lookback, or in its place its timestamp in seconds.
     Instant { times: Times, lookback: i64, timestamp: bool },
     /// A function of each window.
-    Range { function: RangeFn, times: Times, range: i64, params: Vec<Vec<f64>>, pos: PosRange },
+    Range { function: RangeFn, name: &'static str, times: Times, range: i64, params: Vec<Vec<f64>>, pos: PosRange },
     /// The series of [`Origin::Computed`] are columns over the right grid already.
     Ready,
 }
@@ -183,8 +183,8 @@ impl<'q> Stream<'q> {
             }
             match &self.leaf {
                 Leaf::Instant { times, lookback, timestamp } => pick(times, *lookback, *timestamp, scratch),
-                Leaf::Range { function, times, range, params, pos } => {
-                    let window = RangeStep { function: *function, times, range: *range, params, pos: *pos };
+                Leaf::Range { function, name, times, range, params, pos } => {
+                    let window = RangeStep { function: *function, name, times, range: *range, params, pos: *pos };
                     window.fill(self.source_labels(index), scratch, budget)?;
                 }
                 Leaf::Ready => {}
@@ -235,10 +235,14 @@ impl<'q> Stream<'q> {
         let collide = self.may_collide();
         // A function of a range refuses equal labels even where the series never meet.
         let strict = matches!(self.leaf, Leaf::Range { .. }) && self.stages.is_empty();
-        let series = match self.in_place() {
-            Ok(series) => series,
-            Err(stream) => stream.evaluate(budget)?,
-        };
+        let series =
+            match self {
+                // Series that are there already, and no stage changes them.
+                Self {
+                    origin: Origin::Computed { series, .. }, leaf: Leaf::Ready, stages, drop_name: false, ..
+                } if stages.is_empty() => series,
+                stream => stream.evaluate(budget)?,
+            };
         if !collide {
             return Ok(series);
         }
@@ -246,18 +250,6 @@ impl<'q> Stream<'q> {
             super::labels::refuse_same_labels(series.iter().map(|s| &s.labels))?;
         }
         super::labels::merge_same_labels(series)
-    }
-
-    /// Series that are there already, when no stage has to change them.
-    fn in_place(self) -> Result<Vec<Series>, Self> {
-        match self {
-            Self { origin: Origin::Computed { series, .. }, leaf: Leaf::Ready, stages, drop_name: false, .. }
-                if stages.is_empty() =>
-            {
-                Ok(series)
-            }
-            other => Err(other),
-        }
     }
 
     fn evaluate(&self, budget: &Budget<'_>) -> Result<Vec<Series>> {
@@ -344,6 +336,7 @@ fn seconds_of(buffer: &SampleBuffer, i: usize) -> f64 {
 /// A function of windows, as the leaf describes it.
 struct RangeStep<'a> {
     function: RangeFn,
+    name: &'static str,
     times: &'a Times,
     range: i64,
     params: &'a [Vec<f64>],
@@ -402,7 +395,7 @@ impl RangeStep<'_> {
         let weight = scratch.buffer.histograms.iter().map(|s| histogram_weight(&s.histogram)).max().unwrap_or(1);
         budget.pass(scratch.windows.longest + scratch.histogram_windows.longest * weight)?;
         match self.function.histograms() {
-            Histograms::Refused => return Err(QueryError::NativeHistogram(format!("{:?}", self.function))),
+            Histograms::Refused => return Err(QueryError::NativeHistogram(self.name.to_owned())),
             Histograms::Ignored => {
                 self.floats(scratch);
                 let both = scratch.windows.iter().zip(scratch.histogram_windows.iter());

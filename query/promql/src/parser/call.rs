@@ -11,7 +11,7 @@ use crate::{
 const AGGREGATION: Context = Context { name: "aggregation", expected: "" };
 
 /// Arguments in parentheses.
-struct Arguments {
+pub(super) struct Arguments {
     args: Vec<Expr>,
     /// The depth of the deepest.
     depth: u32,
@@ -27,50 +27,75 @@ struct Grouping {
 }
 
 impl Parser<'_> {
-    /// After a function's name; the parenthesis is next.
-    pub(super) fn call(&mut self, name: Token<'_>) -> Parsed<Node> {
-        let Arguments { args, depth, close } = self.arguments()?;
+    /// The call of a function with these arguments.
+    pub(super) fn call(&self, name: Token<'_>, arguments: Arguments) -> Parsed<Node> {
+        let Arguments { args, depth, close } = arguments;
         let Some(func) = functions::lookup(name.text) else {
             return Err(self.error(name.pos, format!("unknown function with name {}", Quoted(name.text))));
         };
         let pos = merge(name.pos, close);
         let depth = self.depth_over(pos, depth)?;
-        Ok(Node { expr: Expr::Call(Call { func, args, pos }), depth })
+        Ok(Node::new(Expr::Call(Call { func, args, pos }), depth))
     }
 
-    fn arguments(&mut self) -> Parsed<Arguments> {
-        self.expect(Kind::LeftParen, self.context)?;
-        let (mut args, mut depth) = (Vec::new(), 0);
+    pub(super) fn arguments(&mut self) -> Parsed<Arguments> {
+        let mut arguments = Arguments { args: Vec::new(), depth: 0, close: self.open_arguments()? };
         if let Some(close) = self.take_if(Kind::RightParen)? {
-            return Ok(Arguments { args, depth, close: close.pos });
+            arguments.close = close.pos;
+            return Ok(arguments);
         }
         loop {
             let arg = self.expression(LOWEST)?;
-            depth = depth.max(arg.depth);
-            args.push(arg.expr);
-            if let Some(comma) = self.take_if(Kind::Comma)? {
-                if !starts_expression(self.peek()?.kind) {
-                    return Err(self.error(comma.pos, "trailing commas not allowed in function call args"));
-                }
-                continue;
+            arguments.depth = arguments.depth.max(arg.depth);
+            arguments.args.push(*arg.expr);
+            if let Some(close) = self.end_argument()? {
+                arguments.close = close;
+                return Ok(arguments);
             }
-            let close = self.expect(Kind::RightParen, self.context)?;
-            return Ok(Arguments { args, depth, close: close.pos });
         }
+    }
+
+    fn open_arguments(&mut self) -> Parsed<PosRange> {
+        self.expect(Kind::LeftParen, self.context).map(|token| token.pos)
+    }
+
+    /// Takes the closing parenthesis, or a comma that has an argument behind it.
+    fn end_argument(&mut self) -> Parsed<Option<PosRange>> {
+        if let Some(comma) = self.take_if(Kind::Comma)? {
+            if starts_expression(self.peek()?.kind) {
+                return Ok(None);
+            }
+            return Err(self.error(comma.pos, "trailing commas not allowed in function call args"));
+        }
+        self.expect(Kind::RightParen, self.context).map(|token| Some(token.pos))
     }
 
     /// After the operator of an aggregation.
     pub(super) fn aggregation(&mut self, op: AggregateOp, start: PosRange) -> Parsed<Node> {
         let outer = std::mem::replace(&mut self.context, AGGREGATION);
         let before = self.grouping()?;
-        let Arguments { args, depth, close } = self.arguments()?;
+        let arguments = self.arguments()?;
         self.context = outer;
+        self.finish_aggregation(op, start, before, arguments)
+    }
+
+    fn finish_aggregation(
+        &mut self,
+        op: AggregateOp,
+        start: PosRange,
+        before: Option<Box<Grouping>>,
+        arguments: Arguments,
+    ) -> Parsed<Node> {
+        let Arguments { args, depth, close } = arguments;
         let mut pos = merge(start, close);
         let grouping = match before {
             Some(grouping) => grouping,
-            None => match self.grouping_after(&mut pos)? {
-                Some(grouping) => grouping,
-                None => Grouping::default(),
+            None => match self.grouping()? {
+                Some(grouping) => {
+                    pos.end = self.last_end;
+                    grouping
+                }
+                None => Box::default(),
             },
         };
         let wanted = if op.has_param() { 2 } else { 1 };
@@ -94,26 +119,17 @@ impl Parser<'_> {
             without: grouping.without,
             pos,
         });
-        Ok(Node { expr, depth })
+        Ok(Node::new(expr, depth))
     }
 
-    fn grouping(&mut self) -> Parsed<Option<Grouping>> {
+    fn grouping(&mut self) -> Parsed<Option<Box<Grouping>>> {
         let without = match self.peek()?.kind {
             Kind::Keyword(Keyword::By) => false,
             Kind::Keyword(Keyword::Without) => true,
             _ => return Ok(None),
         };
         self.take()?;
-        Ok(Some(Grouping { labels: self.grouping_labels()?, without }))
-    }
-
-    /// The grouping behind the arguments; the aggregation then ends after it.
-    fn grouping_after(&mut self, pos: &mut PosRange) -> Parsed<Option<Grouping>> {
-        let grouping = self.grouping()?;
-        if grouping.is_some() {
-            pos.end = self.last_end;
-        }
-        Ok(grouping)
+        Ok(Some(Box::new(Grouping { labels: self.grouping_labels()?, without })))
     }
 
     /// `(a, "b.c")`
@@ -157,7 +173,7 @@ impl Parser<'_> {
 }
 
 /// Whether an expression can start with this token.
-const fn starts_expression(kind: Kind) -> bool {
+pub(super) const fn starts_expression(kind: Kind) -> bool {
     matches!(
         kind,
         Kind::Number

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::{
     ast::{BinaryOp, DurationExpr, NumberLiteral, PosRange},
-    lexer::token::{Keyword, Kind, Token},
+    lexer::token::{Keyword, Kind},
 };
 
 /// Seconds in the longest duration, which Prometheus counts in 64 bits of nanoseconds.
@@ -25,6 +25,9 @@ pub(super) struct Length {
     pub(super) ms: i64,
     pub(super) expr: Option<DurationExpr>,
 }
+
+/// `min_of` or `max_of`.
+type Choice = fn(Box<DurationExpr>, Box<DurationExpr>, PosRange) -> DurationExpr;
 
 impl From<DurationExpr> for Length {
     fn from(expr: DurationExpr) -> Self {
@@ -51,70 +54,76 @@ impl Parser<'_> {
     /// The duration after `offset`. It ends where it can: in `a offset 5m - b` the minus is not part of it. Only what
     /// starts with a parenthesis without a sign, or with two signs, goes on with operators, as in Prometheus.
     pub(super) fn offset_duration(&mut self, context: Context) -> Parsed<Length> {
-        let first = self.peek()?;
-        let expr = match first.kind {
-            Kind::Number
-            | Kind::Duration
-            | Kind::Keyword(Keyword::Step | Keyword::Range | Keyword::MinOf | Keyword::MaxOf) => {
-                self.duration_operand(context)?
-            }
-            Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
-                self.take()?;
-                let negative = op == BinaryOp::Sub;
+        let node = match self.peek()?.kind {
+            Kind::LeftParen => self.duration(LOWEST, context)?,
+            Kind::Op(BinaryOp::Add | BinaryOp::Sub) => {
+                let sign = self.take()?;
+                let negative = sign.kind == Kind::Op(BinaryOp::Sub);
                 if matches!(self.peek()?.kind, Kind::Op(BinaryOp::Add | BinaryOp::Sub)) {
-                    let left = self.signed_duration(negative, first, context)?;
-                    self.duration_chain(left, LOWEST, context)?
+                    let mut left = self.signed_duration(negative, sign.pos, context)?;
+                    while let Some((op, sign)) = self.arithmetic(LOWEST)? {
+                        let right = self.duration(right_precedence(op), context)?;
+                        left = self.duration_binary(op, sign, left, right)?;
+                    }
+                    left
                 } else {
                     let operand = self.duration_operand(context)?;
-                    self.apply_sign(negative, first.pos, operand)?
+                    self.apply_sign(negative, sign.pos, operand)?
                 }
             }
-            _ => self.duration(LOWEST, context)?,
+            _ => self.duration_operand(context)?,
         };
-        Ok(expr.expr.into())
+        Ok(node.expr.into())
     }
 
     fn duration(&mut self, lowest: u8, context: Context) -> Parsed<Node> {
-        self.nested(|parser| {
-            let first = parser.peek()?;
-            let left = match first.kind {
-                Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) => {
-                    parser.take()?;
-                    parser.signed_duration(op == BinaryOp::Sub, first, context)?
-                }
-                _ => parser.duration_operand(context)?,
-            };
-            parser.duration_chain(left, lowest, context)
-        })
-    }
-
-    /// Operators that bind at least this strongly.
-    fn duration_chain(&mut self, mut left: Node, lowest: u8, context: Context) -> Parsed<Node> {
-        while let Kind::Op(op) = self.peek()?.kind {
-            let arithmetic = precedence(op) >= LOWEST && op != BinaryOp::Atan2;
-            if !arithmetic || precedence(op) < lowest {
-                break;
-            }
-            let sign = self.take()?;
+        self.enter()?;
+        let mut left = match self.sign()? {
+            Some((negative, sign)) => self.signed_duration(negative, sign, context)?,
+            None => self.duration_operand(context)?,
+        };
+        while let Some((op, sign)) = self.arithmetic(lowest)? {
             let right = self.duration(right_precedence(op), context)?;
-            if matches!(&right.expr, DurationExpr::Literal(n) if n.value == 0.0) {
-                match op {
-                    BinaryOp::Div => return Err(self.error(sign.pos, "division by zero")),
-                    BinaryOp::Mod => return Err(self.error(sign.pos, "modulo by zero")),
-                    _ => {}
-                }
-            }
-            let depth = self.depth_over(sign.pos, left.depth.max(right.depth))?;
-            let expr = DurationExpr::Binary { op, lhs: Box::new(left.expr), rhs: Box::new(right.expr) };
-            left = Node { expr, depth };
+            left = self.duration_binary(op, sign, left, right)?;
         }
+        self.nesting -= 1;
         Ok(left)
     }
 
+    /// Takes a sign; whether it is a minus.
+    fn sign(&mut self) -> Parsed<Option<(bool, PosRange)>> {
+        match self.peek()?.kind {
+            Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) => Ok(Some((op == BinaryOp::Sub, self.take()?.pos))),
+            _ => Ok(None),
+        }
+    }
+
+    /// Takes an arithmetic operator that binds at least this strongly.
+    fn arithmetic(&mut self, lowest: u8) -> Parsed<Option<(BinaryOp, PosRange)>> {
+        match self.peek()?.kind {
+            Kind::Op(BinaryOp::Atan2) => Ok(None),
+            Kind::Op(op) if precedence(op) >= lowest => Ok(Some((op, self.take()?.pos))),
+            _ => Ok(None),
+        }
+    }
+
+    fn duration_binary(&self, op: BinaryOp, sign: PosRange, left: Node, right: Node) -> Parsed<Node> {
+        if matches!(&right.expr, DurationExpr::Literal(n) if n.value == 0.0) {
+            match op {
+                BinaryOp::Div => return Err(self.error(sign, "division by zero")),
+                BinaryOp::Mod => return Err(self.error(sign, "modulo by zero")),
+                _ => {}
+            }
+        }
+        let depth = self.depth_over(sign, left.depth.max(right.depth))?;
+        let expr = DurationExpr::Binary { op, lhs: Box::new(left.expr), rhs: Box::new(right.expr) };
+        Ok(Node { expr, depth })
+    }
+
     /// After a sign, which binds weaker than `^`.
-    fn signed_duration(&mut self, negative: bool, sign: Token<'_>, context: Context) -> Parsed<Node> {
+    fn signed_duration(&mut self, negative: bool, sign: PosRange, context: Context) -> Parsed<Node> {
         let operand = self.duration(POWER, context)?;
-        self.apply_sign(negative, sign.pos, operand)
+        self.apply_sign(negative, sign, operand)
     }
 
     /// A plus is left out, but for where a number starts.
@@ -134,6 +143,16 @@ impl Parser<'_> {
     }
 
     fn duration_operand(&mut self, context: Context) -> Parsed<Node> {
+        match self.peek()?.kind {
+            Kind::LeftParen => self.duration_paren(context),
+            Kind::Keyword(Keyword::MinOf) => self.duration_choice(DurationExpr::MinOf, context),
+            Kind::Keyword(Keyword::MaxOf) => self.duration_choice(DurationExpr::MaxOf, context),
+            _ => self.simple_duration(context),
+        }
+    }
+
+    /// An operand that has no operands inside.
+    fn simple_duration(&mut self, context: Context) -> Parsed<Node> {
         let token = self.peek()?;
         match token.kind {
             Kind::Number | Kind::Duration => {
@@ -151,29 +170,45 @@ impl Parser<'_> {
                 let expr = if word == Keyword::Step { DurationExpr::Step(pos) } else { DurationExpr::Range(pos) };
                 Ok(Node { expr, depth: 1 })
             }
-            Kind::Keyword(word @ (Keyword::MinOf | Keyword::MaxOf)) => {
-                self.take()?;
-                self.expect(Kind::LeftParen, context)?;
-                let left = self.duration(LOWEST, context)?;
-                self.expect(Kind::Comma, context)?;
-                let right = self.duration(LOWEST, context)?;
-                let pos = merge(token.pos, self.expect(Kind::RightParen, context)?.pos);
-                let depth = self.depth_over(pos, left.depth.max(right.depth))?;
-                let make = if word == Keyword::MinOf { DurationExpr::MinOf } else { DurationExpr::MaxOf };
-                Ok(Node { expr: make(Box::new(left.expr), Box::new(right.expr), pos), depth })
-            }
-            Kind::LeftParen => {
-                self.take()?;
-                let inner = self.duration(LOWEST, context)?;
-                let pos = merge(token.pos, self.expect(Kind::RightParen, context)?.pos);
-                // Parentheses around parentheses say nothing, and Prometheus does not keep them.
-                if let DurationExpr::Paren(..) = inner.expr {
-                    return Ok(inner);
-                }
-                let depth = self.depth_over(pos, inner.depth)?;
-                Ok(Node { expr: DurationExpr::Paren(Box::new(inner.expr), pos), depth })
-            }
             _ => Err(self.unexpected_in(context)),
         }
+    }
+
+    /// `min_of(a, b)`, `max_of(a, b)`
+    fn duration_choice(&mut self, make: Choice, context: Context) -> Parsed<Node> {
+        let start = self.take_pair(Kind::LeftParen, context)?;
+        let left = self.duration(LOWEST, context)?;
+        self.take_kind(Kind::Comma, context)?;
+        let right = self.duration(LOWEST, context)?;
+        let pos = merge(start, self.take_kind(Kind::RightParen, context)?);
+        let depth = self.depth_over(pos, left.depth.max(right.depth))?;
+        Ok(Node { expr: make(Box::new(left.expr), Box::new(right.expr), pos), depth })
+    }
+
+    fn duration_paren(&mut self, context: Context) -> Parsed<Node> {
+        let open = self.take_kind(Kind::LeftParen, context)?;
+        let inner = self.duration(LOWEST, context)?;
+        self.close_duration(open, inner, context)
+    }
+
+    fn close_duration(&mut self, open: PosRange, inner: Node, context: Context) -> Parsed<Node> {
+        let pos = merge(open, self.take_kind(Kind::RightParen, context)?);
+        // Parentheses around parentheses say nothing, and Prometheus does not keep them.
+        if let DurationExpr::Paren(..) = inner.expr {
+            return Ok(inner);
+        }
+        let depth = self.depth_over(pos, inner.depth)?;
+        Ok(Node { expr: DurationExpr::Paren(Box::new(inner.expr), pos), depth })
+    }
+
+    /// Takes the next token and one of this kind behind it; gives the place of the first.
+    fn take_pair(&mut self, kind: Kind, context: Context) -> Parsed<PosRange> {
+        let first = self.take()?.pos;
+        self.take_kind(kind, context)?;
+        Ok(first)
+    }
+
+    fn take_kind(&mut self, kind: Kind, context: Context) -> Parsed<PosRange> {
+        self.expect(kind, context).map(|token| token.pos)
     }
 }

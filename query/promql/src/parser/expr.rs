@@ -1,6 +1,6 @@
 //! Operators, signs, and what stands between them.
 
-use super::{Context, Node, Parsed, Parser, merge};
+use super::{Context, Node, Parsed, Parser, call::starts_expression, merge};
 use crate::{
     ast::{
         BinaryExpr, BinaryOp, Expr, MatchCardinality, NumberLiteral, ParenExpr, PosRange, StringLiteral, UnaryExpr,
@@ -43,46 +43,50 @@ pub(super) const fn right_precedence(op: BinaryOp) -> u8 {
     }
 }
 
-/// What `on`, `ignoring` and the like say about an operation.
-struct Modifiers {
-    matching: VectorMatching,
+/// An operator and what `bool`, `on`, `ignoring` and the like say about it.
+struct Operator {
+    op: BinaryOp,
+    pos: PosRange,
+    matching: Box<VectorMatching>,
     return_bool: bool,
 }
 
 impl Parser<'_> {
-    /// An expression of operators that bind at least this strongly.
+    /// An expression of operators that bind at least this strongly. The rules that call each other are kept small, as
+    /// the stack has room for [`super::MAX_NESTING`] rounds of them.
     pub(super) fn expression(&mut self, lowest: u8) -> Parsed<Node> {
-        self.nested(|parser| {
-            let mut left = parser.operand()?;
-            while let Kind::Op(op) = parser.peek()?.kind {
-                if precedence(op) < lowest {
-                    break;
-                }
-                left = parser.binary(op, left)?;
-            }
-            Ok(left)
-        })
+        self.enter()?;
+        let mut left = self.operand()?;
+        while let Some(operator) = self.operator(lowest)? {
+            let right = self.expression(right_precedence(operator.op))?;
+            left = self.binary(operator, left, right)?;
+        }
+        self.nesting -= 1;
+        Ok(left)
     }
 
-    fn binary(&mut self, op: BinaryOp, left: Node) -> Parsed<Node> {
-        let op_pos = self.take()?.pos;
-        let Modifiers { matching, return_bool } = self.modifiers()?;
-        let right = self.expression(right_precedence(op))?;
+    /// Takes an operator that binds at least this strongly, with its modifiers.
+    fn operator(&mut self, lowest: u8) -> Parsed<Option<Operator>> {
+        match self.peek()?.kind {
+            Kind::Op(op) if precedence(op) >= lowest => {
+                let pos = self.take()?.pos;
+                let (matching, return_bool) = self.modifiers()?;
+                Ok(Some(Operator { op, pos, matching: Box::new(matching), return_bool }))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn binary(&self, operator: Operator, left: Node, right: Node) -> Parsed<Node> {
+        let Operator { op, pos: op_pos, matching, return_bool } = operator;
         let depth = self.depth_over(op_pos, left.depth.max(right.depth))?;
         let pos = merge(left.expr.pos(), right.expr.pos());
-        let expr = Expr::Binary(BinaryExpr {
-            op,
-            lhs: Box::new(left.expr),
-            rhs: Box::new(right.expr),
-            matching: Some(matching),
-            return_bool,
-            pos,
-            op_pos,
-        });
-        Ok(Node { expr, depth })
+        let (lhs, rhs) = (left.expr, right.expr);
+        let expr = Expr::Binary(BinaryExpr { op, lhs, rhs, matching: Some(*matching), return_bool, pos, op_pos });
+        Ok(Node::new(expr, depth))
     }
 
-    fn modifiers(&mut self) -> Parsed<Modifiers> {
+    fn modifiers(&mut self) -> Parsed<(VectorMatching, bool)> {
         let return_bool = self.take_if(Kind::Keyword(Keyword::Bool))?.is_some();
         let mut matching = VectorMatching {
             card: MatchCardinality::OneToOne,
@@ -104,13 +108,15 @@ impl Parser<'_> {
             if let Some(card) = card {
                 self.take()?;
                 matching.card = card;
-                if self.peek()?.kind == Kind::LeftParen {
+                // The labels may be left out, the right operand may not.
+                let next = self.peek()?.kind;
+                if next == Kind::LeftParen || !starts_expression(next) {
                     matching.include = self.grouping_labels()?;
                 }
             }
         }
         self.fill_modifiers(&mut matching)?;
-        Ok(Modifiers { matching, return_bool })
+        Ok((matching, return_bool))
     }
 
     /// `fill (1)`, or `fill_left (1)` and `fill_right (1)` in any order.
@@ -194,16 +200,20 @@ impl Parser<'_> {
         let token = self.peek()?;
         if let Kind::Op(op @ (BinaryOp::Add | BinaryOp::Sub)) = token.kind {
             self.take()?;
-            return self.signed(op == BinaryOp::Sub, token.pos);
+            let node = self.expression(POWER)?;
+            return self.signed(op == BinaryOp::Sub, token.pos, node);
         }
-        let node = self.primary(token)?;
-        self.postfix(node)
+        let node = match token.kind {
+            Kind::LeftParen => self.paren(),
+            kind if kind.names_metric() => self.named(),
+            _ => self.simple(token),
+        };
+        self.postfix(node?)
     }
 
-    fn signed(&mut self, negative: bool, sign: PosRange) -> Parsed<Node> {
-        let mut node = self.expression(POWER)?;
+    fn signed(&self, negative: bool, sign: PosRange, mut node: Node) -> Parsed<Node> {
         let pos = merge(sign, node.expr.pos());
-        if let Expr::Number(number) = &mut node.expr {
+        if let Expr::Number(number) = node.expr.as_mut() {
             if negative {
                 number.value = -number.value;
             }
@@ -211,10 +221,11 @@ impl Parser<'_> {
             return Ok(node);
         }
         let depth = self.depth_over(sign, node.depth)?;
-        Ok(Node { expr: Expr::Unary(UnaryExpr { negative, expr: Box::new(node.expr), pos }), depth })
+        Ok(Node::new(Expr::Unary(UnaryExpr { negative, expr: node.expr, pos }), depth))
     }
 
-    fn primary(&mut self, token: Token<'_>) -> Parsed<Node> {
+    /// An operand that has no operands inside.
+    fn simple(&mut self, token: Token<'_>) -> Parsed<Node> {
         match token.kind {
             Kind::Number | Kind::Duration => {
                 self.take()?;
@@ -224,20 +235,15 @@ impl Parser<'_> {
                 self.take()?;
                 Ok(Node::leaf(Expr::String(self.string_literal(token)?)))
             }
-            Kind::LeftParen => self.paren(),
             Kind::LeftBrace => Ok(Node::leaf(Expr::Vector(self.unnamed_selector()?))),
-            kind if kind.names_metric() => {
-                self.take()?;
-                self.named(token)
-            }
             _ => Err(self.unexpected()),
         }
     }
 
     /// A word at an operand's place: a call, an aggregation or a metric's name.
-    fn named(&mut self, token: Token<'_>) -> Parsed<Node> {
-        let next = self.peek()?.kind;
-        match (token.kind, next) {
+    fn named(&mut self) -> Parsed<Node> {
+        let token = self.take()?;
+        match (token.kind, self.peek()?.kind) {
             (Kind::Aggregate(op), Kind::LeftParen | Kind::Keyword(Keyword::By) | Kind::Keyword(Keyword::Without)) => {
                 self.aggregation(op, token.pos)
             }
@@ -247,17 +253,28 @@ impl Parser<'_> {
                     Keyword::Start | Keyword::End | Keyword::Step | Keyword::Range | Keyword::MaxOf | Keyword::MinOf,
                 ),
                 Kind::LeftParen,
-            ) => self.call(token),
-            _ => Ok(Node::leaf(Expr::Vector(self.named_selector(token)?))),
+            ) => {
+                let arguments = self.arguments()?;
+                self.call(token, arguments)
+            }
+            _ => self.metric(token),
         }
     }
 
+    fn metric(&mut self, name: Token<'_>) -> Parsed<Node> {
+        Ok(Node::leaf(Expr::Vector(self.named_selector(name)?)))
+    }
+
     fn paren(&mut self) -> Parsed<Node> {
-        let open = self.take()?;
+        let open = self.take()?.pos;
         let inner = self.expression(LOWEST)?;
+        self.close_paren(open, inner)
+    }
+
+    fn close_paren(&mut self, open: PosRange, inner: Node) -> Parsed<Node> {
         let close = self.expect(Kind::RightParen, self.context)?;
-        let pos = merge(open.pos, close.pos);
+        let pos = merge(open, close.pos);
         let depth = self.depth_over(pos, inner.depth)?;
-        Ok(Node { expr: Expr::Paren(ParenExpr { expr: Box::new(inner.expr), pos }), depth })
+        Ok(Node::new(Expr::Paren(ParenExpr { expr: inner.expr, pos }), depth))
     }
 }

@@ -40,7 +40,7 @@ pub fn parse(query: &str) -> Result<Expr, ParseError> {
     if parser.peek()?.kind == Kind::Eof {
         return Err(ParseError::new(query, PosRange::default(), "no expression found in input"));
     }
-    let mut expr = parser.expression(expr::LOWEST)?.expr;
+    let mut expr = *parser.expression(expr::LOWEST)?.expr;
     parser.expect_end()?;
     check::check(query, &mut expr)?;
     Ok(expr)
@@ -74,16 +74,20 @@ struct Context {
     expected: &'static str,
 }
 
-/// A parsed expression and the depth of its tree.
+/// A parsed expression and the depth of its tree. Boxed, so that the rules that call each other have small frames.
 #[derive(Debug)]
 struct Node {
-    expr: Expr,
+    expr: Box<Expr>,
     depth: u32,
 }
 
 impl Node {
-    const fn leaf(expr: Expr) -> Self {
-        Self { expr, depth: 1 }
+    fn new(expr: Expr, depth: u32) -> Self {
+        Self { expr: Box::new(expr), depth }
+    }
+
+    fn leaf(expr: Expr) -> Self {
+        Self::new(expr, 1)
     }
 }
 
@@ -170,16 +174,14 @@ impl<'a> Parser<'a> {
         ParseError::new(self.query, pos, message)
     }
 
-    /// Runs a rule one level deeper.
-    fn nested<T>(&mut self, rule: impl FnOnce(&mut Self) -> Parsed<T>) -> Parsed<T> {
+    /// Goes one level deeper; the caller takes the level away again.
+    fn enter(&mut self) -> Parsed<()> {
         if self.nesting == MAX_NESTING {
             let pos = self.peek()?.pos;
             return Err(self.error(pos, format!("expression is nested more than {MAX_NESTING} levels deep")));
         }
         self.nesting += 1;
-        let result = rule(self);
-        self.nesting -= 1;
-        result
+        Ok(())
     }
 
     /// The depth of a node over children of these depths.

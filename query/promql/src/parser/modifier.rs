@@ -81,7 +81,7 @@ impl Parser<'_> {
         let pos = merge(node.expr.pos(), close.pos);
         let depth = self.depth_over(pos, node.depth)?;
         let expr = Expr::Subquery(SubqueryExpr {
-            expr: Box::new(node.expr),
+            expr: node.expr,
             range_ms: range.ms,
             range_expr: range.expr,
             step_ms: step.ms,
@@ -91,11 +91,11 @@ impl Parser<'_> {
             at: None,
             pos,
         });
-        Ok(Node { expr, depth })
+        Ok(Node::new(expr, depth))
     }
 
     fn matrix(&self, node: Node, range: Length, bracket: PosRange) -> Parsed<Node> {
-        let Expr::Vector(selector) = node.expr else {
+        let Expr::Vector(selector) = *node.expr else {
             return Err(self.error(bracket, "ranges only allowed for vector selectors"));
         };
         if selector.offset_ms != 0 || selector.offset_expr.is_some() {
@@ -106,7 +106,7 @@ impl Parser<'_> {
         }
         let pos = merge(selector.pos, bracket);
         let expr = Expr::Matrix(MatrixSelector { selector, range_ms: range.ms, range_expr: range.expr, pos });
-        Ok(Node { expr, depth: node.depth + 1 })
+        Ok(Node::new(expr, node.depth + 1))
     }
 
     /// After `offset`.
@@ -140,8 +140,8 @@ impl Parser<'_> {
             }
             _ => {
                 let seconds = self.signed_number(AT)?;
-                // The bounds are those of 64 bits; not a number is inside no bounds.
-                if !(seconds.abs() < i64::MAX as f64) {
+                // The bounds are those of 64 bits.
+                if seconds.is_nan() || seconds.abs() >= i64::MAX as f64 {
                     let shown =
                         if seconds.is_finite() { format!("{seconds:.6}") } else { crate::format::float(seconds) };
                     return Err(self.error(whole, format!("timestamp out of bounds for @ modifier: {shown}")));

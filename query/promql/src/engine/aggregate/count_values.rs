@@ -8,19 +8,16 @@ use crate::engine::{
     error::{QueryError, Result},
     evaluate::Evaluator,
     grid::{ABSENT, Grid, Series, is_absent},
-    labels::{Grouping, format_plain, go_quoted},
+    labels::Grouping,
     plan::Aggregate,
 };
 
 /// A series for each value that a group has anywhere.
 pub(super) fn evaluate<'q>(evaluator: &Evaluator<'q>, aggregate: &'q Aggregate<'q>, grid: Grid) -> Result<Vec<Series>> {
     let label = match &aggregate.param {
-        Some(node) => evaluator.text(node)?,
+        Some(node) => evaluator.label_name(node, "invalid label name")?,
         None => return Err(QueryError::BadData("count_values needs a label".to_owned())),
     };
-    if label.is_empty() {
-        return Err(QueryError::Execution(format!("invalid label name {}", go_quoted(label))));
-    }
     let mut names = aggregate.grouping.clone();
     if !aggregate.without && !names.contains(&label) {
         names.push(label);
@@ -42,7 +39,7 @@ pub(super) fn evaluate<'q>(evaluator: &Evaluator<'q>, aggregate: &'q Aggregate<'
                 Some(place) => *place,
                 None => {
                     let mut labels = LabelsBuilder::from_labels(&s.labels);
-                    labels.set(label, &format_plain(*v));
+                    labels.set(label, &crate::format::float(*v));
                     let labels = grouping.labels(&labels.build());
                     let place = *places.entry(labels).or_insert_with_key(|labels| {
                         out.push(Series::floats(labels.clone(), vec![ABSENT; grid.count]));

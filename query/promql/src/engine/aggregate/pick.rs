@@ -15,9 +15,10 @@ use crate::{
         error::{QueryError, Result},
         evaluate::Evaluator,
         grid::{ABSENT, Series, is_absent},
-        labels::{Grouping, format_g},
+        labels::Grouping,
         stream::Stream,
     },
+    format::float_general,
 };
 
 /// What is picked at each step.
@@ -48,10 +49,10 @@ impl Choice {
         // The bounds of i64 as floats.
         const LIMIT: f64 = 9_223_372_036_854_775_808.0;
         if let Some(v) = param.iter().find(|v| **v <= -LIMIT) {
-            return Err(QueryError::Execution(format!("Scalar value {} underflows int64", format_g(*v))));
+            return Err(QueryError::Execution(format!("Scalar value {} underflows int64", float_general(*v))));
         }
         if let Some(v) = param.iter().find(|v| **v >= LIMIT) {
-            return Err(QueryError::Execution(format!("Scalar value {} overflows int64", format_g(*v))));
+            return Err(QueryError::Execution(format!("Scalar value {} overflows int64", float_general(*v))));
         }
         // Negative numbers saturate to 0.
         let k = param.iter().map(|v| *v as usize).collect();
@@ -73,7 +74,7 @@ impl Choice {
         let min = param.iter().copied().fold(f64::INFINITY, f64::min);
         for (found, cap, beyond) in [(max, 1.0, max > 1.0), (min, -1.0, min < -1.0)] {
             if beyond {
-                let found = format_g(found);
+                let found = float_general(found);
                 let text = format!("ratio value should be between -1 and 1, got {found}, capping to {cap}");
                 budget.annotate(|a| a.warn(text, pos));
             }

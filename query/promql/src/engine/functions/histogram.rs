@@ -10,10 +10,11 @@ use crate::{
         error::{QueryError, Result},
         evaluate::Evaluator,
         grid::{ABSENT, Grid, Series, is_absent},
-        labels::{Numbering, drop_metadata, format_g, go_quoted, merge_same_labels},
+        labels::{Numbering, drop_metadata, go_quoted, merge_same_labels},
         plan::Node,
         quantile::{Bucket, bucket_fraction, bucket_quantile},
     },
+    format::float_general,
 };
 
 /// The label that holds a bucket's upper bound.
@@ -22,7 +23,7 @@ const BUCKET: &str = "le";
 /// Warns of a quantile that is none.
 pub(in crate::engine) fn check_quantile(q: f64, pos: PosRange, budget: &Budget<'_>) {
     if !(0.0..=1.0).contains(&q) {
-        let text = format!("quantile value should be between 0 and 1, got {}", format_g(q));
+        let text = format!("quantile value should be between 0 and 1, got {}", float_general(q));
         budget.annotate(|a| a.warn(text, pos));
     }
 }
@@ -158,7 +159,7 @@ pub(in crate::engine) fn quantiles<'q>(
 
 /// A number as OpenMetrics writes it: always seen to be a float.
 fn open_metrics_float(v: f64) -> String {
-    let text = format_g(v);
+    let text = float_general(v);
     if v.is_finite() && !text.contains(['.', 'e']) { format!("{text}.0") } else { text }
 }
 

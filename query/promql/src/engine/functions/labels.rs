@@ -24,14 +24,12 @@ pub(in crate::engine) fn replace<'q>(
         return Err(QueryError::BadData("label_replace takes 5 arguments".to_owned()));
     };
     let text = |node| evaluator.text(node);
-    let (dst, replacement, src, pattern) = (text(dst)?, text(replacement)?, text(src)?, text(pattern)?);
+    let (replacement, src, pattern) = (text(replacement)?, text(src)?, text(pattern)?);
     let regex = RegexBuilder::new(&format!("^(?s:{pattern})$"))
         .size_limit(REGEX_SIZE_LIMIT)
         .build()
         .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
-    if dst.is_empty() {
-        return Err(QueryError::Execution(format!("invalid destination label name in label_replace(): {dst}")));
-    }
+    let dst = evaluator.label_name(dst, "invalid destination label name in label_replace():")?;
     let mut series = evaluator.vector(vector, grid)?;
     let mut value = String::new();
     for s in &mut series {
@@ -48,14 +46,10 @@ pub(in crate::engine) fn join<'q>(evaluator: &Evaluator<'q>, args: &'q [Node<'q>
     let [vector, dst, separator, sources @ ..] = args else {
         return Err(QueryError::BadData("label_join takes at least 3 arguments".to_owned()));
     };
-    let (dst, separator) = (evaluator.text(dst)?, evaluator.text(separator)?);
-    let sources = sources.iter().map(|s| evaluator.text(s)).collect::<Result<Vec<_>>>()?;
-    if let Some(bad) = sources.iter().find(|s| s.is_empty()) {
-        return Err(QueryError::Execution(format!("invalid source label name in label_join(): {bad}")));
-    }
-    if dst.is_empty() {
-        return Err(QueryError::Execution(format!("invalid destination label name in label_join(): {dst}")));
-    }
+    let separator = evaluator.text(separator)?;
+    let source = |node| evaluator.label_name(node, "invalid source label name in label_join():");
+    let sources = sources.iter().map(source).collect::<Result<Vec<_>>>()?;
+    let dst = evaluator.label_name(dst, "invalid destination label name in label_join():")?;
     let mut series = evaluator.vector(vector, grid)?;
     for s in &mut series {
         let values: Vec<&str> = sources.iter().map(|l| s.labels.get(l).unwrap_or_default()).collect();

@@ -1,6 +1,6 @@
 //! Lines through windows: `deriv`, `predict_linear`, and `double_exponential_smoothing`.
 
-use super::{Frame, kahan_add};
+use super::{Frame, kahan_add, two_sum};
 use crate::engine::grid::ABSENT;
 
 /// Slope a second of the line through the samples, and its value at `intercept`.
@@ -10,19 +10,28 @@ fn line(timestamps: &[i64], values: &[f64], intercept: i64) -> (f64, f64) {
         return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
     }
     let n = values.len() as f64;
-    let (mut x_sum, mut y_sum, mut xy_sum, mut xx_sum) = ((0.0, 0.0), (0.0, 0.0), (0.0, 0.0), (0.0, 0.0));
-    for (t, y) in timestamps.iter().zip(values) {
-        let x = t.saturating_sub(intercept) as f64 / 1e3;
-        x_sum = kahan_add(x, x_sum.0, x_sum.1);
-        y_sum = kahan_add(*y, y_sum.0, y_sum.1);
-        xy_sum = kahan_add(x * y, xy_sum.0, xy_sum.1);
-        xx_sum = kahan_add(x * x, xx_sum.0, xx_sum.1);
+    let mut sums = sums(timestamps, values, intercept, two_sum);
+    if !sums.iter().all(|s| s.is_finite()) {
+        sums = self::sums(timestamps, values, intercept, kahan_add);
     }
-    let (x, y, xy, xx) = (x_sum.0 + x_sum.1, y_sum.0 + y_sum.1, xy_sum.0 + xy_sum.1, xx_sum.0 + xx_sum.1);
+    let [x, y, xy, xx] = sums;
     let covariance = xy - x * y / n;
     let variance = xx - x * x / n;
     let slope = covariance / variance;
     (slope, y / n - slope * x / n)
+}
+
+/// The compensated sums of x, y, x*y and x*x, where x is the time in seconds since `intercept`.
+#[inline(always)]
+fn sums(timestamps: &[i64], values: &[f64], intercept: i64, add: impl Fn(f64, f64, f64) -> (f64, f64)) -> [f64; 4] {
+    let mut sums = [(0.0, 0.0); 4];
+    for (t, y) in timestamps.iter().zip(values) {
+        let x = t.saturating_sub(intercept) as f64 / 1e3;
+        for (sum, v) in sums.iter_mut().zip([x, *y, x * y, x * x]) {
+            *sum = add(v, sum.0, sum.1);
+        }
+    }
+    sums.map(|(sum, c)| sum + c)
 }
 
 pub(super) fn deriv(frame: &Frame<'_>, out: &mut [f64]) {

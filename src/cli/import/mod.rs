@@ -1,0 +1,186 @@
+//! `chronolith import`: text expositions and Prometheus data directories into a data directory or a server.
+
+mod blocks;
+mod state;
+mod text;
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+
+use super::{
+    error::CliError,
+    progress::Progress,
+    size::thousands,
+    source,
+    target::{Batch, Remote, Target, Written, open_directory},
+    terminal::note,
+    time::{HumanDuration, TimeSpec, now_ms},
+};
+use state::State;
+
+/// Examples and hints below the options.
+pub(crate) const HELP: &str = "\
+Examples:
+  $ chronolith import --data-dir ./data metrics.txt
+  $ chronolith import --data-dir ./data ./prometheus-data
+  $ chronolith export --start -1h up | chronolith import --data-dir ./data -
+  $ chronolith import --url http://127.0.0.1:9090 --timestamp now metrics.txt
+
+Text is Prometheus text or OpenMetrics; which one is seen from its end (`# EOF`) or its timestamps. A directory is read as \
+that of a Prometheus: its finished blocks, not its log. To have the last two hours as well, take a \
+snapshot by its admin API and import that.
+An import that was broken off goes on where it was when it is started again: finished blocks and lines are noted in \
+import-state.json in the data directory (or in --state). What is imported twice is there once.
+Exit codes: 0 imported, 1 failed or samples were refused, 2 usage.";
+
+/// What the input is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum InputFormat {
+    /// Found out from the input
+    Auto,
+    /// Prometheus text: timestamps in milliseconds
+    Prometheus,
+    /// OpenMetrics: timestamps in seconds
+    Openmetrics,
+    /// The data directory of a Prometheus
+    Tsdb,
+}
+
+/// Options of `import`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct ImportArgs {
+    /// Files of text, directories of Prometheus, or - for standard input
+    #[arg(required = true)]
+    inputs: Vec<PathBuf>,
+    /// Write into this data directory, made when it does not exist; no server may have it open
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
+    data_dir: Option<PathBuf>,
+    /// Send to this server by remote write [default: $CHRONOLITH_URL]
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// What the inputs are
+    #[arg(long, value_enum, default_value_t = InputFormat::Auto)]
+    format: InputFormat,
+    /// Give samples without a timestamp this one
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    timestamp: Option<TimeSpec>,
+    /// Leave out samples older than this; without it all are imported into a data directory
+    #[arg(long, value_name = "DURATION")]
+    retention_time: Option<HumanDuration>,
+    /// Note finished work in this file, to go on after a break
+    #[arg(long, value_name = "FILE")]
+    state: Option<PathBuf>,
+}
+
+/// Writes batches, counts what became of them, and shows progress.
+struct Importer {
+    target: Target,
+    state: State,
+    progress: Progress,
+    written: Written,
+    /// Samples before this are left out.
+    oldest: Option<i64>,
+}
+
+/// Imports every input in turn.
+pub(crate) fn run(args: &ImportArgs) -> Result<(), CliError> {
+    let now = now_ms();
+    let mut importer = Importer {
+        target: args.target()?,
+        state: State::default(),
+        progress: Progress::bytes("imported", args.total_bytes()),
+        written: Written::default(),
+        oldest: args.retention_time.map(|keep| now.saturating_sub(keep.as_millis())),
+    };
+    let beside = importer.target.data_dir().map(|dir| dir.join(state::FILE_NAME));
+    importer.state = State::load(args.state.clone().or(beside))?;
+    let default_time = args.timestamp.map(|t| t.resolve(now));
+    let mut done = Ok(());
+    for input in &args.inputs {
+        done = match (args.format, input.is_dir()) {
+            (InputFormat::Tsdb, _) | (InputFormat::Auto, true) => blocks::import(&mut importer, input),
+            (format, _) => text::import(&mut importer, input, format.exposition(), default_time),
+        };
+        if done.is_err() {
+            break;
+        }
+    }
+    importer.finish(done)
+}
+
+impl ImportArgs {
+    fn target(&self) -> Result<Target, CliError> {
+        match &self.data_dir {
+            Some(dir) => open_directory(dir.clone(), self.retention_time.map(|keep| keep.0)),
+            None if self.url.is_some() || std::env::var_os(source::URL_VARIABLE).is_some() => {
+                Ok(Target::Server(Box::new(Remote::new(source::client(self.url.as_deref())?))))
+            }
+            None => Err(CliError::Usage("nowhere to import to: name --data-dir DIR or --url URL".to_owned())),
+        }
+    }
+
+    /// The bytes of all inputs, when each is a file.
+    fn total_bytes(&self) -> Option<u64> {
+        let len = |path: &PathBuf| std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file).map(|m| m.len());
+        self.inputs.iter().map(len).sum()
+    }
+}
+
+impl InputFormat {
+    const fn exposition(self) -> Option<crate::ingest::exposition::Format> {
+        match self {
+            Self::Prometheus => Some(crate::ingest::exposition::Format::Prometheus),
+            Self::Openmetrics => Some(crate::ingest::exposition::Format::OpenMetrics),
+            Self::Auto | Self::Tsdb => None,
+        }
+    }
+}
+
+impl Importer {
+    /// Writes a batch that took this many bytes of input.
+    fn write(&mut self, mut batch: Batch, bytes: u64) -> Result<(), CliError> {
+        if let Some(oldest) = self.oldest {
+            self.written.too_old += drop_older(&mut batch, oldest);
+        }
+        let samples = batch.len();
+        if !batch.is_empty() {
+            self.written.add(self.target.write(&batch)?);
+        }
+        self.progress.advance(bytes, samples);
+        Ok(())
+    }
+
+    /// Closes the target and tells what became of the samples.
+    fn finish(self, done: Result<(), CliError>) -> Result<(), CliError> {
+        self.progress.finish();
+        let closed = self.target.close();
+        let Written { too_old, refused, reason, .. } = self.written;
+        if too_old > 0 {
+            note(&format!("{} samples are older than the retention and were left out", thousands(too_old)));
+        }
+        done?;
+        closed?;
+        if refused > 0 {
+            let reason = reason.unwrap_or_default();
+            return Err(CliError::Failed(format!("{} samples were refused: {reason}", thousands(refused))));
+        }
+        Ok(())
+    }
+}
+
+/// Takes samples before `oldest` out of a batch and counts them.
+fn drop_older(batch: &mut Batch, oldest: i64) -> u64 {
+    let before = batch.len();
+    for series in &mut batch.series {
+        series.samples.retain(|s| s.timestamp >= oldest);
+        series.histograms.retain(|h| h.timestamp >= oldest);
+    }
+    batch.series.retain(|s| !s.samples.is_empty() || !s.histograms.is_empty());
+    before - batch.len()
+}
+
+/// A path for messages and for the state.
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}

@@ -1,0 +1,104 @@
+//! The command line: one file a subcommand. Progress and notes go to standard error, results to standard output.
+
+mod answer;
+mod caret;
+mod completions;
+mod demo;
+mod error;
+mod export;
+mod http_client;
+mod import;
+mod open;
+mod output;
+mod plot;
+mod progress;
+mod query;
+mod selector;
+mod serve;
+mod size;
+mod source;
+mod stop;
+mod target;
+mod terminal;
+mod time;
+mod tsdb;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use error::CliError;
+
+const ABOUT: &str = "A time-series database: takes remote write, answers PromQL, takes the place of Prometheus";
+
+const HELP: &str = "\
+Examples:
+  $ chronolith demo
+  $ chronolith serve --data-dir ./data
+  $ chronolith query 'sum by (job) (rate(http_requests_total[5m]))'
+
+Exit codes: 0 done, 1 failed or damage found, 2 the command line or the configuration is wrong.
+Colours follow NO_COLOR; progress is shown on standard error.";
+
+#[derive(Debug, Parser)]
+#[command(name = "chronolith", version, about = ABOUT, after_help = HELP, max_term_width = 120)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve an hour of sample metrics from a temporary directory, to try things out
+    #[command(after_help = demo::HELP)]
+    Demo(demo::DemoArgs),
+    /// Serve a data directory: remote write in, PromQL out
+    #[command(after_help = serve::HELP)]
+    Serve(Box<serve::ServeArgs>),
+    /// Ask PromQL of a server or a data directory
+    #[command(after_help = query::HELP)]
+    Query(query::QueryArgs),
+    /// Import text with timestamps, or the data directory of a Prometheus
+    #[command(after_help = import::HELP)]
+    Import(import::ImportArgs),
+    /// Export samples as text with timestamps
+    #[command(after_help = export::HELP)]
+    Export(export::ExportArgs),
+    /// Look into and after a data directory
+    #[command(after_help = tsdb::HELP)]
+    Tsdb(tsdb::TsdbArgs),
+    /// Print a script that completes this command line in a shell
+    #[command(after_help = completions::HELP)]
+    Completions(completions::CompletionsArgs),
+}
+
+/// Runs the program: reads the command line, does what it says, and tells the exit code.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        // Help and versions are printed like this too; clap knows the stream and the code.
+        Err(error) => error.exit(),
+    };
+    match dispatch(&cli.command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            if !matches!(error, CliError::ReaderGone) {
+                terminal::note(&format!("error: {error}"));
+            }
+            error.exit_code()
+        }
+    }
+}
+
+fn dispatch(command: &Command) -> Result<(), CliError> {
+    match command {
+        Command::Demo(args) => demo::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Query(args) => query::run(args),
+        Command::Import(args) => import::run(args),
+        Command::Export(args) => export::run(args),
+        Command::Tsdb(args) => tsdb::run(args),
+        Command::Completions(args) => completions::run(args),
+    }
+}

@@ -1,0 +1,296 @@
+//! `chronolith serve`: the server over a data directory, set up by options and a TOML file.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+use tracing_subscriber::EnvFilter;
+
+use super::{
+    error::CliError,
+    open,
+    size::ByteSize,
+    stop::StopSignal,
+    terminal::{note, stderr_is_terminal},
+    time::HumanDuration,
+};
+use crate::{
+    Db,
+    server::{Listen, Server, ServerConfig, config::DEFAULT_LISTEN},
+    storage::engine::Durability,
+};
+
+/// Examples and hints below the options.
+pub(crate) const HELP: &str = "\
+Examples:
+  $ chronolith serve --data-dir ./data
+  $ chronolith serve --data-dir ./data --retention-time 90d --durability interval:1s
+  $ chronolith serve --config chronolith.toml
+
+The file has the same names: every long option without its dashes is a key, such as
+  data-dir = \"/var/lib/chronolith\"
+  retention-time = \"30d\"
+  enable-admin-api = true
+An option on the command line wins over the file. Unknown keys are an error.
+SIGTERM and SIGINT let running requests end, flush, and exit 0; a second one exits at once.
+Exit codes: 0 stopped, 1 failed, 2 the options or the file make no sense.";
+
+const DEFAULT_DATA_DIR: &str = "data";
+const DEFAULT_RETENTION: &str = "15d";
+const DEFAULT_LOG_LEVEL: &str = "info";
+
+/// Options of `serve`; each is a key of the file as well.
+#[derive(Debug, Clone, Default, clap::Args, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub(crate) struct ServeArgs {
+    /// Read options from this TOML file
+    #[arg(long, value_name = "FILE")]
+    #[serde(skip)]
+    config: Option<PathBuf>,
+    /// The directory of the database, made when it does not exist [default: data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The address to listen on; may be repeated [default: 127.0.0.1:9090]
+    #[arg(long, value_name = "HOST:PORT", env = "CHRONOLITH_LISTEN", value_delimiter = ',')]
+    #[serde(deserialize_with = "one_or_more")]
+    listen: Vec<String>,
+    /// Keep samples this long [default: 15d]
+    #[arg(long, value_name = "DURATION")]
+    retention_time: Option<HumanDuration>,
+    /// Drop the oldest samples when the segments take more than this [default: no limit]
+    #[arg(long, value_name = "SIZE")]
+    retention_size: Option<ByteSize>,
+    /// What an acknowledged write survives: sync (loss of power), interval:1s, os (end of the process) [default: sync]
+    #[arg(long, value_name = "MODE")]
+    #[serde(deserialize_with = "durability")]
+    durability: Option<Durability>,
+    /// Memory for recent series, their samples and cached blocks [default: 1GB]
+    #[arg(long, value_name = "SIZE")]
+    memory_budget: Option<ByteSize>,
+    /// Serve /api/v1/admin, which deletes data and makes snapshots
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    enable_admin_api: Option<bool>,
+    /// Listen on addresses that others can reach although there is no login
+    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    insecure_no_auth: Option<bool>,
+    /// How long a query may take [default: 2m]
+    #[arg(long, value_name = "DURATION")]
+    query_timeout: Option<HumanDuration>,
+    /// How many queries run at once [default: 20]
+    #[arg(long, value_name = "N")]
+    query_max_concurrency: Option<usize>,
+    /// How many samples a query may hold in memory [default: 50000000]
+    #[arg(long, value_name = "N")]
+    query_max_samples: Option<usize>,
+    /// What is logged: error, warn, info, debug, trace, or a filter such as chronolith=debug [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    log_level: Option<String>,
+    /// Keys of the file that are no option.
+    #[arg(skip)]
+    #[serde(flatten)]
+    unknown: BTreeMap<String, toml::Value>,
+}
+
+/// Serves until a signal comes.
+pub(crate) fn run(args: &ServeArgs) -> Result<(), CliError> {
+    let settings = args.with_file()?;
+    start_log(settings.log_level.as_deref().unwrap_or(DEFAULT_LOG_LEVEL))?;
+    let stop = StopSignal::install()?;
+    let dir = settings.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
+    let db = settings.open(&dir)?;
+    let server = Server::bind(settings.server_config(&dir)?, db.engine().clone())?;
+    for address in server.local_addrs().map_err(|e| CliError::io("the listening socket", e))? {
+        note(&format!("listening on http://{address}"));
+    }
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), data_dir = %dir.display(), "ready");
+    server.run_blocking(stop.told())?;
+    tracing::info!("flushing");
+    db.close()?;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Sends the log to standard error.
+pub(crate) fn start_log(level: &str) -> Result<(), CliError> {
+    let usage = |e: &dyn std::fmt::Display| {
+        CliError::Usage(format!("--log-level {level:?} is no level: use error, warn, info, debug or trace ({e})"))
+    };
+    let filter = EnvFilter::from_str(level).map_err(|e| usage(&e))?;
+    let color = stderr_is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|v| v.is_empty());
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(color);
+    log.try_init().map_err(|e| usage(&e))
+}
+
+impl ServeArgs {
+    /// These options, with those of the file where there is none here.
+    fn with_file(&self) -> Result<Self, CliError> {
+        let Some(path) = &self.config else { return Ok(self.clone()) };
+        let text = std::fs::read_to_string(path).map_err(|e| CliError::io(path.display().to_string(), e))?;
+        Ok(self.clone().or(read_file(path, &text)?))
+    }
+
+    fn or(self, file: Self) -> Self {
+        Self {
+            config: self.config,
+            data_dir: self.data_dir.or(file.data_dir),
+            listen: if self.listen.is_empty() { file.listen } else { self.listen },
+            retention_time: self.retention_time.or(file.retention_time),
+            retention_size: self.retention_size.or(file.retention_size),
+            durability: self.durability.or(file.durability),
+            memory_budget: self.memory_budget.or(file.memory_budget),
+            enable_admin_api: self.enable_admin_api.or(file.enable_admin_api),
+            insecure_no_auth: self.insecure_no_auth.or(file.insecure_no_auth),
+            query_timeout: self.query_timeout.or(file.query_timeout),
+            query_max_concurrency: self.query_max_concurrency.or(file.query_max_concurrency),
+            query_max_samples: self.query_max_samples.or(file.query_max_samples),
+            log_level: self.log_level.or(file.log_level),
+            unknown: BTreeMap::new(),
+        }
+    }
+
+    fn retention(&self) -> Result<HumanDuration, CliError> {
+        match self.retention_time {
+            Some(time) if time.as_millis() == 0 => Err(CliError::Usage(
+                "--retention-time is zero: everything would be dropped. Name a time such as 15d".to_owned(),
+            )),
+            Some(time) => Ok(time),
+            None => DEFAULT_RETENTION.parse().map_err(CliError::Usage),
+        }
+    }
+
+    fn open(&self, dir: &Path) -> Result<Db, CliError> {
+        let mut builder = Db::builder().retention(self.retention()?.0).durability(self.durability.unwrap_or_default());
+        if let Some(ByteSize(bytes)) = self.retention_size {
+            builder = builder.retention_bytes(bytes);
+        }
+        if let Some(ByteSize(bytes)) = self.memory_budget {
+            builder = builder.memory_budget(usize::try_from(bytes).unwrap_or(usize::MAX));
+        }
+        open::writable(builder, dir)
+    }
+
+    fn server_config(&self, dir: &Path) -> Result<ServerConfig, CliError> {
+        let mut config = ServerConfig { retention_text: self.retention()?.to_string(), ..ServerConfig::default() };
+        if !self.listen.is_empty() {
+            config.listen = self.listen.iter().map(Listen::asked).collect();
+        }
+        if let Some(timeout) = self.query_timeout {
+            config.query_timeout = timeout.0;
+        }
+        config.query_concurrency = self.query_max_concurrency.unwrap_or(config.query_concurrency).max(1);
+        config.max_samples = self.query_max_samples.unwrap_or(config.max_samples);
+        config.enable_admin_api = self.enable_admin_api.unwrap_or(false);
+        config.insecure_no_auth = self.insecure_no_auth.unwrap_or(false);
+        config.flags = self.flags(dir, &config);
+        Ok(config)
+    }
+
+    /// Every option with its value, as `/api/v1/status/flags` shows them.
+    fn flags(&self, dir: &Path, config: &ServerConfig) -> BTreeMap<String, String> {
+        let listen = if self.listen.is_empty() { DEFAULT_LISTEN.to_owned() } else { self.listen.join(",") };
+        let size = |s: Option<ByteSize>, none: &str| s.map_or_else(|| none.to_owned(), |s| s.to_string());
+        let flags = [
+            ("config", self.config.as_ref().map_or_else(String::new, |p| p.display().to_string())),
+            ("data-dir", dir.display().to_string()),
+            ("listen", listen),
+            ("retention-time", config.retention_text.clone()),
+            ("retention-size", size(self.retention_size, "0")),
+            ("durability", self.durability.unwrap_or_default().to_string()),
+            ("memory-budget", size(self.memory_budget, "1GB")),
+            ("enable-admin-api", config.enable_admin_api.to_string()),
+            ("insecure-no-auth", config.insecure_no_auth.to_string()),
+            ("query-timeout", HumanDuration(config.query_timeout).to_string()),
+            ("query-max-concurrency", config.query_concurrency.to_string()),
+            ("query-max-samples", config.max_samples.to_string()),
+            ("log-level", self.log_level.clone().unwrap_or_else(|| DEFAULT_LOG_LEVEL.to_owned())),
+        ];
+        flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
+/// Reads the file's text; unknown keys are named.
+fn read_file(path: &Path, text: &str) -> Result<ServeArgs, CliError> {
+    let usage = |what: String| CliError::Usage(format!("{}: {what}", path.display()));
+    let file: ServeArgs = toml::from_str(text).map_err(|e| usage(e.to_string()))?;
+    if file.unknown.is_empty() {
+        return Ok(file);
+    }
+    let names: Vec<&str> = file.unknown.keys().map(String::as_str).collect();
+    let hint = "the keys are the long options of `chronolith serve --help`";
+    Err(usage(format!("unknown {}: {}; {hint}", if names.len() == 1 { "key" } else { "keys" }, names.join(", "))))
+}
+
+/// A text or a list of texts.
+fn one_or_more<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMore {
+        One(String),
+        More(Vec<String>),
+    }
+    Ok(match OneOrMore::deserialize(from)? {
+        OneOrMore::One(one) => vec![one],
+        OneOrMore::More(more) => more,
+    })
+}
+
+fn durability<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Durability>, D::Error> {
+    String::deserialize(from)?.parse().map(Some).map_err(D::Error::custom)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<ServeArgs, String> {
+        read_file(Path::new("c.toml"), text).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn every_option_is_a_key() {
+        let mut command = <ServeArgs as clap::Args>::augment_args(clap::Command::new("serve"));
+        command.build();
+        let mut keys = 0;
+        for option in command.get_arguments().filter_map(|a| a.get_long()).filter(|l| !matches!(*l, "config" | "help"))
+        {
+            let value = match option {
+                "enable-admin-api" | "insecure-no-auth" => "true",
+                "query-max-concurrency" | "query-max-samples" => "7",
+                "durability" => "\"os\"",
+                "retention-size" | "memory-budget" => "\"64MB\"",
+                "retention-time" | "query-timeout" => "\"30d\"",
+                _ => "\"x\"",
+            };
+            read(&format!("{option} = {value}")).unwrap();
+            keys += 1;
+        }
+        assert_eq!(keys, 12);
+    }
+
+    #[test]
+    fn unknown_keys_and_bad_values_are_named() {
+        let error = read("data-dir = \"x\"\nretentoin = 1\n[rules]\na = 1").unwrap_err();
+        assert!(error.contains("c.toml") && error.contains("keys: retentoin, rules"), "{error}");
+        for (text, word) in
+            [("retention-time = \"soon\"", "soon"), ("durability = \"never\"", "never"), ("=", "c.toml")]
+        {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(word), "{error}");
+        }
+        assert!(read("config = \"x\"").unwrap_err().contains("key: config"));
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_file() {
+        let file = read("listen = [\"a:1\", \"b:2\"]\nretention-time = \"1d\"\nquery-max-samples = 5").unwrap();
+        let args = ServeArgs { query_max_samples: Some(6), ..ServeArgs::default() };
+        let config = args.or(file).server_config(Path::new("d")).unwrap();
+        assert_eq!(config.listen, [Listen::asked("a:1"), Listen::asked("b:2")]);
+        assert_eq!((config.max_samples, config.retention_text.as_str()), (6, "1d"));
+        assert_eq!(config.flags.get("data-dir").map(String::as_str), Some("d"));
+        assert_eq!(config.query_concurrency, ServerConfig::default().query_concurrency);
+    }
+}

@@ -1,0 +1,15 @@
+//! The HTTP server by its wire: every endpoint's success and failure, hostile clients, limits.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, helpers included")]
+
+mod admin;
+mod connections;
+mod harness;
+mod hostile;
+mod metadata;
+mod protocol;
+mod query;
+mod read;
+mod series;
+mod status;
+mod write;
