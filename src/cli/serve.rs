@@ -39,7 +39,8 @@ SIGTERM and SIGINT let running requests end, flush, and exit 0; a second one exi
 Exit codes: 0 stopped, 1 failed, 2 the options or the file make no sense.";
 
 const DEFAULT_DATA_DIR: &str = "data";
-const DEFAULT_RETENTION: &str = "15d";
+/// How long samples are kept when nobody says.
+pub(crate) const DEFAULT_RETENTION: &str = "15d";
 const DEFAULT_LOG_LEVEL: &str = "info";
 
 /// Options of `serve`; each is a key of the file as well.

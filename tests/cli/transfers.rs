@@ -4,9 +4,9 @@ use std::{fs, process::Command};
 
 use crate::harness::{Serving, run, succeed, text};
 
-/// Half an hour of two series that ends now, as OpenMetrics.
+/// Half an hour of two series that ended a minute ago, as OpenMetrics.
 fn openmetrics() -> String {
-    let end = jiff::Timestamp::now().as_second();
+    let end = jiff::Timestamp::now().as_second() - 60;
     let mut all = "# TYPE temperature gauge\n# HELP temperature How warm it is.\n".to_owned();
     for room in ["kitchen", "hall\\\"s end"] {
         for i in 0..120i64 {
@@ -100,6 +100,18 @@ fn samples_out_of_bounds_are_counted() {
     let done = run(dir.path(), &["import", "--url", &server.url, "m.txt"]);
     let said = text(&done.stderr);
     assert!(said.contains("1 samples were refused") && said.contains("ahead of the clock"), "{said}");
+}
+
+#[test]
+fn samples_that_serve_would_drop_are_told_of() {
+    let dir = tempfile::tempdir().unwrap();
+    let now = jiff::Timestamp::now().as_millisecond();
+    fs::write(dir.path().join("m.txt"), format!("m 1 {}\n", now - 20 * 86_400_000)).unwrap();
+    let old = run(dir.path(), &["import", "--data-dir", "d", "m.txt"]);
+    assert!(old.status.success() && text(&old.stderr).contains("--retention-time"), "{}", text(&old.stderr));
+    fs::write(dir.path().join("n.txt"), format!("m 1 {now}\n")).unwrap();
+    let new = run(dir.path(), &["import", "--data-dir", "d", "n.txt"]);
+    assert!(new.status.success() && !text(&new.stderr).contains("--retention-time"), "{}", text(&new.stderr));
 }
 
 #[test]

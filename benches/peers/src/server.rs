@@ -149,7 +149,7 @@ impl Binary {
                 "serve".to_owned(),
                 format!("--data-dir={shown}"),
                 format!("--listen={listen}"),
-                "--web.enable-admin-api".to_owned(),
+                "--enable-admin-api".to_owned(),
             ],
         };
         let begin = Instant::now();

@@ -11,11 +11,12 @@ use clap::ValueEnum;
 use super::{
     error::CliError,
     progress::Progress,
+    serve::DEFAULT_RETENTION,
     size::thousands,
     source,
-    target::{Batch, Remote, Target, Written, open_directory},
+    target::{Batch, BatchSeries, Remote, Target, Written, open_directory},
     terminal::note,
-    time::{HumanDuration, TimeSpec, now_ms},
+    time::{HumanDuration, TimeSpec, format_time, now_ms},
 };
 use state::State;
 
@@ -81,6 +82,8 @@ struct Importer {
     written: Written,
     /// Samples before this are left out.
     oldest: Option<i64>,
+    /// The earliest timestamp that was written.
+    earliest: i64,
 }
 
 /// Imports every input in turn.
@@ -92,6 +95,7 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), CliError> {
         progress: Progress::bytes("imported", args.total_bytes()),
         written: Written::default(),
         oldest: args.retention_time.map(|keep| now.saturating_sub(keep.as_millis())),
+        earliest: i64::MAX,
     };
     let beside = importer.target.data_dir().map(|dir| dir.join(state::FILE_NAME));
     importer.state = State::load(args.state.clone().or(beside))?;
@@ -144,6 +148,7 @@ impl Importer {
             self.written.too_old += drop_older(&mut batch, oldest);
         }
         let samples = batch.len();
+        self.earliest = self.earliest.min(earliest(&batch));
         if !batch.is_empty() {
             self.written.add(self.target.write(&batch)?);
         }
@@ -154,6 +159,14 @@ impl Importer {
     /// Closes the target and tells what became of the samples.
     fn finish(self, done: Result<(), CliError>) -> Result<(), CliError> {
         self.progress.finish();
+        let default_keep: HumanDuration = DEFAULT_RETENTION.parse().map_err(CliError::Usage)?;
+        if self.target.data_dir().is_some() && self.earliest < now_ms().saturating_sub(default_keep.as_millis()) {
+            note(&format!(
+                "some samples are from {}: `chronolith serve` keeps {DEFAULT_RETENTION} unless --retention-time says \
+                 longer, and drops what is older",
+                format_time(self.earliest)
+            ));
+        }
         let closed = self.target.close();
         let Written { too_old, refused, reason, .. } = self.written;
         if too_old > 0 {
@@ -178,6 +191,14 @@ fn drop_older(batch: &mut Batch, oldest: i64) -> u64 {
     }
     batch.series.retain(|s| !s.samples.is_empty() || !s.histograms.is_empty());
     before - batch.len()
+}
+
+fn earliest(batch: &Batch) -> i64 {
+    let first = |s: &BatchSeries| {
+        let floats = s.samples.iter().map(|s| s.timestamp);
+        floats.chain(s.histograms.iter().map(|h| h.timestamp)).min()
+    };
+    batch.series.iter().filter_map(first).min().unwrap_or(i64::MAX)
 }
 
 /// A path for messages and for the state.
