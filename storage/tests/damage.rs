@@ -22,8 +22,8 @@ use chronolith_storage::{
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 /// Flips and cuts of one file.
-const FLIPS: usize = if cfg!(debug_assertions) { 150 } else { 3_000 };
-const CUTS: usize = if cfg!(debug_assertions) { 30 } else { 600 };
+const FLIPS: usize = if cfg!(debug_assertions) { 260 } else { 3_000 };
+const CUTS: usize = if cfg!(debug_assertions) { 50 } else { 600 };
 /// Series of a batch.
 const SERIES: u64 = 14;
 /// Every so many cases are followed by writing on and by a read-only start.
