@@ -26,11 +26,7 @@ pub(super) fn open_catalog(options: &EngineOptions, layout: &Layout) -> Result<C
         None => Catalog::open(Arc::clone(&options.vfs), layout.root(), options.read_only),
     };
     match opened {
-        Err(cause @ (StorageError::Corrupt { .. } | StorageError::Malformed { .. } | StorageError::Catalog(_)))
-            if !options.read_only =>
-        {
-            rebuild(options, layout, &cause)
-        }
+        Err(cause @ StorageError::Corrupt { .. }) if !options.read_only => rebuild(options, layout, &cause),
         other => other,
     }
 }
