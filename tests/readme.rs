@@ -5,7 +5,7 @@ use chronolith::Db;
 #[test]
 fn the_api_serves_two_requests_a_second() -> chronolith::Result<()> {
     let db = Db::in_memory()?;
-    db.load_series("load 15s\n  http_requests_total{job=\"api\"} 0+30x40")?;
+    db.load_series("load 60s\n  http_requests_total{job=\"api\"} 0+120x10")?;
     let rate = db.query("sum by (job) (rate(http_requests_total[5m]))", 600_000)?;
     assert_eq!(rate.value(), Some(2.0));
     Ok(())

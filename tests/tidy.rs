@@ -12,12 +12,12 @@ use std::{
 /// No file is longer.
 const FILE_LINES_MAX: usize = 900;
 /// Files longer than [`FILE_LINES_LONG`] that are there; the number may only fall.
-const FILES_LONG: usize = 14;
+const FILES_LONG: usize = 4;
 const FILE_LINES_LONG: usize = 500;
 /// No function is longer.
 const FUNCTION_LINES_MAX: usize = 100;
 /// Functions longer than [`FUNCTION_LINES_LONG`] that are there; the number may only fall.
-const FUNCTIONS_LONG: usize = 12;
+const FUNCTIONS_LONG: usize = 0;
 const FUNCTION_LINES_LONG: usize = 70;
 
 fn root() -> PathBuf {

@@ -137,7 +137,8 @@ fn write<'a>(
     series: impl Iterator<Item = (&'a Labels, &'a SampleBuffer)>,
 ) -> SegmentSummary {
     let started = Timer::start();
-    let mut writer = SegmentWriter::create(vfs, Path::new("segment"), WriterOptions { level }).unwrap();
+    let mut writer =
+        SegmentWriter::create(vfs, Path::new("segment"), WriterOptions { level, ..WriterOptions::default() }).unwrap();
     for (labels, samples) in series {
         writer.add_series(labels, samples, &[]).unwrap();
     }

@@ -3,6 +3,8 @@
 //! Every batch has a label of its own, so that what a recovery shows can be told batch by batch: one that was confirmed
 //! must be there whole, one that failed may be there whole or not at all, one that was deleted must be gone.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::PathBuf,
@@ -98,10 +100,8 @@ impl Expected {
                 self.there.remove(&batch);
                 self.perhaps.remove(&batch);
             }
-            (Step::Delete(batch), false) => {
-                if self.there.remove(&batch) {
-                    self.perhaps.insert(batch);
-                }
+            (Step::Delete(batch), false) if self.there.remove(&batch) => {
+                self.perhaps.insert(batch);
             }
             _ => {}
         }

@@ -3,6 +3,8 @@
 //! Whatever is done to a file, opening does not panic, no sample ever has another value, what the other files hold is
 //! answered, and what is lost is reported. In the dev profile large files are sampled by a seeded stride; optimised
 //! builds try more.
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops where it fails and tells what it tried")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, which tells its counts")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -22,8 +24,10 @@ use chronolith_storage::{
 
 const DAY: i64 = 24 * 60 * 60 * 1_000;
 /// Flips and cuts of one file.
-const FLIPS: usize = if cfg!(debug_assertions) { 110 } else { 3_000 };
-const CUTS: usize = if cfg!(debug_assertions) { 30 } else { 600 };
+const FLIPS: usize = if cfg!(debug_assertions) { 260 } else { 3_000 };
+const CUTS: usize = if cfg!(debug_assertions) { 50 } else { 600 };
+/// Series of a batch.
+const SERIES: u64 = 14;
 /// Every so many cases are followed by writing on and by a read-only start.
 const AFTERLIFE: usize = 5;
 
@@ -67,12 +71,15 @@ fn restore(files: &Image) -> Arc<dyn Vfs> {
     Arc::new(fs)
 }
 
+/// What each series has, by its labels as text; samples and exemplars as text with every bit of them.
+type BySeries = BTreeMap<String, BTreeSet<String>>;
+
 /// Everything a database answers; what failed is in `errors`.
 #[derive(Debug, Default, Clone, PartialEq)]
 struct Answers {
-    samples: BTreeSet<(Labels, i64, String)>,
-    exemplars: BTreeSet<(Labels, String)>,
-    series: BTreeSet<Labels>,
+    samples: BySeries,
+    exemplars: BySeries,
+    series: BTreeSet<String>,
     values: BTreeSet<(String, String)>,
     errors: Vec<String>,
 }
@@ -97,13 +104,13 @@ impl Answers {
         match engine.snapshot().exemplars(&[vec![]], TimeRange::ALL) {
             Ok(found) => {
                 for (labels, exemplars) in found {
-                    answers.exemplars.extend(exemplars.iter().map(|e| (labels.clone(), format!("{e:?}"))));
+                    answers.exemplars.insert(labels.to_string(), exemplars.iter().map(|e| format!("{e:?}")).collect());
                 }
             }
             Err(e) => errors.push(e.to_string()),
         }
         match engine.snapshot().series(&[vec![Matcher::equal("job", "j1")], vec![]], TimeRange::ALL) {
-            Ok(found) => answers.series.extend(found),
+            Ok(found) => answers.series.extend(found.iter().map(Labels::to_string)),
             Err(e) => errors.push(e.to_string()),
         }
         let snapshot = engine.snapshot();
@@ -122,12 +129,13 @@ impl Answers {
     }
 
     fn take(&mut self, labels: &Labels, buffer: &SampleBuffer) {
+        let samples = self.samples.entry(labels.to_string()).or_default();
         for (i, (t, v)) in buffer.timestamps.iter().zip(&buffer.values).enumerate() {
             let start = buffer.start_timestamps.get(i).copied().unwrap_or(0);
-            self.samples.insert((labels.clone(), *t, format!("{:x} {start}", v.to_bits())));
+            samples.insert(format!("{t} {:x} {start}", v.to_bits()));
         }
         for h in &buffer.histograms {
-            self.samples.insert((labels.clone(), h.timestamp, format!("{} {:?}", h.start_timestamp, h.histogram)));
+            samples.insert(format!("{} {} {:?}", h.timestamp, h.start_timestamp, h.histogram));
         }
     }
 
@@ -138,16 +146,28 @@ impl Answers {
                 panic!("{context}: {more:?}");
             }
         }
-        inside(&self.samples, &other.samples, context);
-        inside(&self.exemplars, &other.exemplars, context);
+        for (ours, theirs) in [(&self.samples, &other.samples), (&self.exemplars, &other.exemplars)] {
+            for (labels, ours) in ours {
+                inside(ours, theirs.get(labels).unwrap_or(&BTreeSet::new()), &format!("{context}: {labels}"));
+            }
+        }
         inside(&self.series, &other.series, context);
         inside(&self.values, &other.values, context);
     }
 
+    fn count(&self) -> usize {
+        self.samples.values().map(BTreeSet::len).sum()
+    }
+
     fn union(&self, other: &Self) -> Self {
+        let both = |a: &BySeries, b: &BySeries| {
+            let mut all = a.clone();
+            b.iter().for_each(|(labels, more)| all.entry(labels.clone()).or_default().extend(more.iter().cloned()));
+            all
+        };
         Self {
-            samples: &self.samples | &other.samples,
-            exemplars: &self.exemplars | &other.exemplars,
+            samples: both(&self.samples, &other.samples),
+            exemplars: both(&self.exemplars, &other.exemplars),
             series: &self.series | &other.series,
             values: &self.values | &other.values,
             errors: Vec::new(),
@@ -173,7 +193,7 @@ fn write(engine: &Engine, batch: i64) {
     let mut rng = Rng::new(batch as u64);
     engine
         .append(|appender| {
-            for n in 0..24u64 {
+            for n in 0..SERIES {
                 let (n_text, job) = (n.to_string(), format!("j{}", n % 3));
                 let instance = format!("an-instance-with-a-long-name-{}.example:9090", n % 8);
                 let pairs = [("__name__", "requests"), ("instance", &*instance), ("job", &*job), ("n", &*n_text)];
@@ -210,6 +230,16 @@ struct Fixture {
     backup: PathBuf,
 }
 
+/// The codecs of a segment's blocks, by the headers that FORMAT.md describes.
+fn codecs(segment: &[u8]) -> Vec<u8> {
+    let (mut at, mut codecs) = (24, Vec::new());
+    while at < segment.len() - 32 {
+        codecs.push(segment[at + 1]);
+        at += 14 + u32::from_le_bytes(segment[at + 6..at + 10].try_into().unwrap()) as usize;
+    }
+    codecs
+}
+
 fn data() -> &'static Path {
     Path::new("/data")
 }
@@ -240,9 +270,10 @@ fn fixture() -> Fixture {
     assert!(engine.verify().unwrap().is_clean());
     drop(engine);
     let files = image(&*vfs, data());
-    let names: Vec<String> = files.iter().map(|(p, b)| format!("{} {}", p.display(), b.len())).collect();
-    println!("{}", names.join("\n"));
-    assert!(want.samples.len() > 1_000 && all.samples.difference(&want.samples).count() > 10);
+    let codecs: BTreeSet<u8> =
+        files.iter().filter(|(p, _)| p.extension().is_some_and(|e| e == "seg")).flat_map(|(_, b)| codecs(b)).collect();
+    assert_eq!(codecs, BTreeSet::from([0, 1]), "plain and compressed blocks");
+    assert!(want.count() > 700 && all.union(&want).count() > want.count() + 10);
     Fixture { files, with_deleted: want.union(&all), want, backup }
 }
 
@@ -289,7 +320,9 @@ fn examine(files: &Image, rules: &Rules<'_>, number: usize, context: &str) -> Ou
             assert_eq!((&first, &got), (rules.want, rules.want), "{context}: not reported, and another answer");
         }
         let in_quarantine = image(&*vfs, rules.dir);
-        for item in quarantined.iter().filter(|q| !q.reason.contains("missing") && !is_missing(files, rules.dir, &q.file)) {
+        for item in
+            quarantined.iter().filter(|q| !q.reason.contains("missing") && !is_missing(files, rules.dir, &q.file))
+        {
             let path = rules.dir.join("quarantine").join(&item.file);
             assert!(in_quarantine.contains_key(&path), "{context}: {} is not in quarantine", item.file);
         }
@@ -335,7 +368,7 @@ fn go_on(engine: Engine, vfs: &Arc<dyn Vfs>, rules: &Rules<'_>, before: &Answers
     let engine = Engine::open(options(vfs, rules.dir)).unwrap_or_else(|e| panic!("{context}: opened again: {e}"));
     let after = Answers::ask(&engine);
     before.must_be_in(&after, &format!("{context}: lost later"));
-    assert_eq!(after.samples.len(), before.samples.len() + 2 * 24 * 6, "{context}: what was written later");
+    assert_eq!(after.count(), before.count() + 2 * SERIES as usize * 6, "{context}: what was written later");
     let mut still = engine.quarantined();
     let mut told = told;
     still.sort_by(|a, b| a.file.cmp(&b.file));
@@ -401,14 +434,7 @@ fn spoil(files: &Image, dir: &Path, want: &Answers, with_deleted: &Answers, chos
         let mut without = files.clone();
         without.remove(path);
         let rest = if holds_samples { answers_of(&without, dir) } else { want.clone() };
-        let mut rules = Rules {
-            dir,
-            want,
-            with_deleted,
-            rest,
-            all_bytes_count: holds_samples,
-            may_end_early: false,
-        };
+        let mut rules = Rules { dir, want, with_deleted, rest, all_bytes_count: holds_samples, may_end_early: false };
         let (mut cases, mut reported) = (0, 0);
         for (number, (what, spoilt)) in mutations(bytes, &mut rng).into_iter().enumerate() {
             let mut damaged = files.clone();
@@ -447,7 +473,7 @@ fn a_damaged_catalog_is_built_anew() {
 fn a_damaged_backup_is_a_damaged_database() {
     let f = fixture();
     let want = answers_of(&f.files, &f.backup);
-    assert!(want.samples.len() > 500);
+    assert!(want.count() > 350);
     let with_deleted = want.union(&f.with_deleted);
     spoil(&f.files, &f.backup, &want, &with_deleted, |n| n.ends_with(".seg") || n.starts_with("catalog"));
 }
@@ -457,7 +483,8 @@ fn files_that_changed_places_are_noticed() {
     let f = fixture();
     let mut swaps = 0;
     for ext in ["seg", "log"] {
-        let of_kind = |p: &&PathBuf| p.extension().is_some_and(|e| e == ext) && !p.starts_with(data().join("snapshots"));
+        let of_kind =
+            |p: &&PathBuf| p.extension().is_some_and(|e| e == ext) && !p.starts_with(data().join("snapshots"));
         let paths: Vec<&PathBuf> = f.files.keys().filter(of_kind).collect();
         assert!(paths.len() >= 2);
         for (i, a) in paths.iter().enumerate() {
@@ -511,8 +538,14 @@ fn a_catalog_lost_with_its_mark_is_built_anew() {
             with_catalog.retain(|p, _| !p.starts_with(data().join("wal")));
             rest = answers_of(&with_catalog, data());
         }
-        let rules =
-            Rules { dir: data(), want: &f.want, with_deleted: &f.with_deleted, rest, all_bytes_count: true, may_end_early: false };
+        let rules = Rules {
+            dir: data(),
+            want: &f.want,
+            with_deleted: &f.with_deleted,
+            rest,
+            all_bytes_count: true,
+            may_end_early: false,
+        };
         examine(&files, &rules, 0, "catalog and mark deleted");
     }
 }

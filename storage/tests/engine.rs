@@ -1,5 +1,7 @@
 //! The engine against a plain model: random writes in any order, deletions, flushes, merges and restarts.
 
+#![expect(clippy::unwrap_used, reason = "a test")]
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use chronolith_storage::{

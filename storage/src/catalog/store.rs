@@ -71,6 +71,15 @@ impl StoreError {
                 _ => StorageError::Io { path: path.to_owned(), source },
             },
             Self::Redb(redb::Error::Corrupted(reason)) => corrupt(reason),
+            // Every catalog has the table and was made in the format that is written now.
+            Self::Redb(
+                other @ (redb::Error::UpgradeRequired(_)
+                | redb::Error::RepairAborted
+                | redb::Error::TableDoesNotExist(_)
+                | redb::Error::TableTypeMismatch { .. }
+                | redb::Error::TypeDefinitionChanged { .. }
+                | redb::Error::TableIsMultimap(_)),
+            ) => corrupt(other.to_string()),
             Self::Redb(other) => StorageError::Catalog(other.to_string()),
             Self::Panic(reason) => corrupt(reason),
             Self::Ours(StorageError::Malformed { reason, .. }) => corrupt(reason),

@@ -203,8 +203,13 @@ impl Inner {
         let floor = self.flush_floor.load(Ordering::SeqCst);
         let vfs = &*self.options.vfs;
         let removed = crate::wal::logs(vfs, &self.layout.wal()).and_then(|logs| {
-            let old = logs.into_iter().filter(|(generation, _)| *generation < floor);
-            old.map(|(_, path)| vfs.remove(&path).map_err(at_path(&path))).collect::<Result<()>>()
+            let mut old = logs.into_iter().filter(|(generation, _)| *generation < floor);
+            // Oldest first, each durable before the next: the logs that exist are the newest. So a catalog that is built
+            // anew never replays an old one over segments that a newer one became.
+            old.try_for_each(|(_, path)| {
+                vfs.remove(&path).map_err(at_path(&path))?;
+                vfs.sync_dir(&self.layout.wal()).map_err(at_path(&self.layout.wal()))
+            })
         });
         if let Err(error) = removed {
             tracing::warn!(%error, "could not remove old log files; they are removed at the next start");

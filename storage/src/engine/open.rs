@@ -171,7 +171,9 @@ fn read_log(options: &EngineOptions, layout: &Layout, saved: &CatalogState) -> R
         while let Some(payload) = reader.next()? {
             match replay.frame(payload) {
                 // Its checksum fits, so this is not rot: whatever wrote it, the rest of the log is read.
-                Err(error @ StorageError::Malformed { .. }) => reasons.push((start..reader.position(), error.to_string())),
+                Err(error @ StorageError::Malformed { .. }) => {
+                    reasons.push((start..reader.position(), error.to_string()))
+                }
                 taken => taken?,
             }
             start = reader.position();

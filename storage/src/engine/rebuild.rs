@@ -26,11 +26,7 @@ pub(super) fn open_catalog(options: &EngineOptions, layout: &Layout) -> Result<C
         None => Catalog::open(Arc::clone(&options.vfs), layout.root(), options.read_only),
     };
     match opened {
-        Err(cause @ (StorageError::Corrupt { .. } | StorageError::Malformed { .. } | StorageError::Catalog(_)))
-            if !options.read_only =>
-        {
-            rebuild(options, layout, &cause)
-        }
+        Err(cause @ StorageError::Corrupt { .. }) if !options.read_only => rebuild(options, layout, &cause),
         other => other,
     }
 }
@@ -152,17 +148,17 @@ fn keep_old_catalog(
         let numbered = (1..).map(|n: u64| format!("{name}.{n}"));
         std::iter::once(name.to_owned()).chain(numbered).find(|n| !known.contains(n)).unwrap_or_default()
     };
-    let [mut file, _] = Catalog::FILES.map(unique);
-    for (name, to) in Catalog::FILES.into_iter().zip(Catalog::FILES.map(unique)) {
-        let from = layout.root().join(name);
-        if vfs.exists(&from).map_err(at_path(&from))? {
-            set_aside(vfs, &from, 0, u64::MAX, &dir.join(&to))?;
-        } else if to == file {
-            file = format!("{to} (missing)");
+    let copy = |name: &str| -> Result<String> {
+        let (from, to) = (layout.root().join(name), unique(name));
+        if !vfs.exists(&from).map_err(at_path(&from))? {
+            return Ok(format!("{to} (missing)"));
         }
-    }
+        set_aside(vfs, &from, 0, u64::MAX, &dir.join(&to)).map(|()| to)
+    };
+    let [catalog, mark] = Catalog::FILES;
+    copy(mark)?;
     Ok(QuarantineRecord {
-        file,
+        file: copy(catalog)?,
         what: "catalog".to_owned(),
         range: None,
         reason: format!(

@@ -21,7 +21,8 @@ fn fs() -> Arc<dyn Vfs> {
 }
 
 fn write(vfs: &Arc<dyn Vfs>, path: &str, series: &[Series]) -> Result<SegmentSummary> {
-    let mut writer = SegmentWriter::create(vfs, Path::new(path), WriterOptions { level: Level::Merge, ..Default::default() })?;
+    let mut writer =
+        SegmentWriter::create(vfs, Path::new(path), WriterOptions { level: Level::Merge, ..Default::default() })?;
     for (labels, samples, exemplars) in series {
         writer.add_series(labels, samples, exemplars)?;
     }

@@ -38,12 +38,16 @@ pub fn generation_of(path: &Path) -> Option<u64> {
     if digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit()) { digits.parse().ok() } else { None }
 }
 
-/// The log files of a directory, oldest generation first. Other files are left out.
+/// The log files of a directory, oldest generation first. Other files are left out. A directory that is not there has
+/// none: a copy of a backup may lack it.
 ///
 /// # Errors
 /// When the directory cannot be read.
 pub fn logs(vfs: &dyn Vfs, dir: &Path) -> Result<Vec<(u64, PathBuf)>> {
-    let entries = vfs.list(dir).map_err(at_path(dir))?;
+    let entries = match vfs.list(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        listed => listed.map_err(at_path(dir))?,
+    };
     let mut logs: Vec<(u64, PathBuf)> = entries
         .into_iter()
         .filter(|e| !e.is_dir)

@@ -21,6 +21,9 @@ pub enum ErrorKind {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum QueryError {
+    /// The machine could not give what the evaluation needs.
+    #[error("{0}")]
+    Internal(String),
     /// More samples would be held at once than the options allow.
     #[error("query processing would load too many samples into memory in query execution")]
     TooManySamples,
@@ -68,7 +71,7 @@ impl QueryError {
             Self::Timeout => ErrorKind::Timeout,
             Self::Canceled => ErrorKind::Canceled,
             Self::BadData(_) => ErrorKind::BadData,
-            Self::Storage(_) => ErrorKind::Internal,
+            Self::Storage(_) | Self::Internal(_) => ErrorKind::Internal,
         }
     }
 

@@ -8,6 +8,7 @@ mod aggregate;
 mod annotations;
 mod budget;
 mod call;
+mod deep_stack;
 mod duration;
 mod error;
 mod evaluate;
@@ -51,12 +52,14 @@ pub fn instant(
     options: &QueryOptions,
 ) -> Result<QueryOutput, QueryError> {
     check_time(time_ms)?;
-    let times = QueryTimes { start: time_ms, end: time_ms, step: 0 };
-    let plan = plan::build(expr, times, options)?;
-    let evaluator = Evaluator::new(source, options);
-    let value = evaluator.instant(&plan, time_ms)?;
-    let (annotations, statistics) = evaluator.budget.finish();
-    Ok(QueryOutput { value, annotations, statistics })
+    deep_stack::with_room_for(expr, || {
+        let times = QueryTimes { start: time_ms, end: time_ms, step: 0 };
+        let plan = plan::build(expr, times, options)?;
+        let evaluator = Evaluator::new(source, options);
+        let value = evaluator.instant(&plan, time_ms)?;
+        let (annotations, statistics) = evaluator.budget.finish();
+        Ok(QueryOutput { value, annotations, statistics })
+    })
 }
 
 /// Evaluates an expression at `start_ms`, and every `step_ms` after it up to `end_ms`.
@@ -86,11 +89,13 @@ pub fn range(
             returns.documented()
         )));
     }
-    let plan = plan::build(expr, QueryTimes { start: start_ms, end: end_ms, step: step_ms }, options)?;
-    let evaluator = Evaluator::new(source, options);
-    let series = evaluator.range(&plan, Grid::new(start_ms, end_ms, step_ms))?;
-    let (annotations, statistics) = evaluator.budget.finish();
-    Ok(QueryOutput { value: QueryValue::Matrix(series), annotations, statistics })
+    deep_stack::with_room_for(expr, || {
+        let plan = plan::build(expr, QueryTimes { start: start_ms, end: end_ms, step: step_ms }, options)?;
+        let evaluator = Evaluator::new(source, options);
+        let series = evaluator.range(&plan, Grid::new(start_ms, end_ms, step_ms))?;
+        let (annotations, statistics) = evaluator.budget.finish();
+        Ok(QueryOutput { value: QueryValue::Matrix(series), annotations, statistics })
+    })
 }
 
 fn check_time(t: i64) -> Result<()> {

@@ -26,9 +26,9 @@ use crate::{
 /// Longest text of a query, in bytes.
 pub const MAX_QUERY_LEN: usize = 16 * 1024;
 /// How deep parentheses, calls, signs and right operands may be nested. Keeps the parser's own stack small.
-pub const MAX_NESTING: u32 = 250;
+pub const MAX_NESTING: u32 = 100;
 /// How deep a tree may be, chains of operators included. Keeps the stack small of all that walk the tree.
-pub const MAX_DEPTH: u32 = 500;
+pub const MAX_DEPTH: u32 = 250;
 
 /// Parses and checks an expression.
 ///
