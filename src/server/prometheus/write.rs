@@ -315,7 +315,7 @@ impl<'b, 'e> Batch<'b, 'e> {
             Ok(()) => {}
             // One series with a text in another encoding is no reason to lose the others of its request.
             Err(LabelsError::Decode(error)) if error.is_text() => {
-                self.refusals.labels(|| name(labels()), samples, &error);
+                self.refusals.labels(|| name(labels()), samples, error);
                 return Ok(None);
             }
             Err(LabelsError::Decode(error)) => return Err(error.into()),
