@@ -155,3 +155,14 @@ fn quotes_and_comparisons_may_stand_bare_in_a_target() {
     stream.write_all(post.as_bytes()).unwrap();
     assert!(ask(&mut stream, &form).contains(r#""job":"a""#));
 }
+
+#[test]
+fn a_scraper_gets_the_names_it_can_read() {
+    let server = TestServer::start();
+    server.load(&[(r#"http.requests{service.name="a",instance="i"}"#, &[(0, 1.0)])]);
+    let scrape = |accept| server.send("GET", "/federate?match[]={instance=%22i%22}", &[("accept", accept)], b"").text();
+    let old = scrape("application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5");
+    assert!(old.contains(r#"http_requests{instance="i",service_name="a"} 1 "#), "{old}");
+    let new = scrape("text/plain;version=1.0.0;escaping=allow-utf-8;q=0.5");
+    assert!(new.contains(r#"{"http.requests",instance="i","service.name"="a"} 1 "#), "{new}");
+}

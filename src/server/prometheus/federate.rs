@@ -3,9 +3,13 @@
 use chronolith_promql::parse_selector;
 use chronolith_storage::{
     Buckets, Histogram, Labels, SampleBuffer, SeriesSource, TimeRange,
-    model::{histogram::CUSTOM_BUCKETS_SCHEMA, is_stale, labels::METRIC_NAME},
+    model::{
+        histogram::CUSTOM_BUCKETS_SCHEMA,
+        is_stale,
+        labels::{METRIC_NAME, is_legacy_label_name, is_legacy_metric_name},
+    },
 };
-use hyper::StatusCode;
+use hyper::{StatusCode, header::ACCEPT};
 
 use super::selectors;
 use crate::server::{
@@ -50,6 +54,9 @@ pub(crate) fn federate(request: &Request<'_>) -> Result<Reply, ApiError> {
             }
         }
     }
+    if !takes_any_name(request) {
+        samples.iter_mut().for_each(|(labels, ..)| plain_names(labels));
+    }
     samples.sort_by(|a, b| a.0.metric_name().cmp(b.0.metric_name()).then_with(|| a.0.cmp(&b.0)));
     samples.dedup_by(|a, b| a.0 == b.0);
     let mut text = Exposition::default();
@@ -67,6 +74,30 @@ pub(crate) fn federate(request: &Request<'_>) -> Result<Reply, ApiError> {
         write(&mut text, labels, *timestamp, last);
     }
     Ok(Reply::new(StatusCode::OK, Exposition::CONTENT_TYPE, text.finish()))
+}
+
+/// Whether the scraper says that it reads quoted names. One that does not would drop the whole scrape for one of them.
+fn takes_any_name(request: &Request<'_>) -> bool {
+    request.header(&ACCEPT).is_some_and(|accept| accept.replace(' ', "").contains("escaping=allow-utf-8"))
+}
+
+/// Gives `_` for every character that older scrapers do not take in a name, as Prometheus does. Of series or labels that
+/// become the same one is left.
+fn plain_names(labels: &mut Labels) {
+    let is_plain = |(name, value): (&str, &str)| {
+        if name == METRIC_NAME { is_legacy_metric_name(value) } else { is_legacy_label_name(name) }
+    };
+    if labels.iter().all(is_plain) {
+        return;
+    }
+    *labels = Labels::from_pairs(labels.iter().map(|(name, value)| {
+        if name == METRIC_NAME { (name.to_owned(), plain(value, ":_")) } else { (plain(name, "_"), value.to_owned()) }
+    }));
+}
+
+fn plain(name: &str, besides: &str) -> String {
+    let takes = |at: usize, c: char| c.is_ascii_alphabetic() || besides.contains(c) || (at > 0 && c.is_ascii_digit());
+    name.char_indices().map(|(at, c)| if takes(at, c) { c } else { '_' }).collect()
 }
 
 /// The last sample, unless it is a stale marker or has no place in the text format.
