@@ -102,7 +102,7 @@ fn functions_are_short() {
             }
         }
     }
-    assert!(long.len() <= FUNCTIONS_LONG, "{} long functions:\n{}", long.len(), long.join("\n"));
+    assert_eq!(long.len(), FUNCTIONS_LONG, "{} long functions:\n{}", long.len(), long.join("\n"));
 }
 
 /// Names and lengths of a file's functions, found by rustfmt's indentation: a function ends at the first line that is a

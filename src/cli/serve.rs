@@ -34,7 +34,8 @@ The file has the same names: every long option without its dashes is a key, such
   data-dir = \"/var/lib/chronolith\"
   retention-time = \"30d\"
   enable-admin-api = true
-An option on the command line wins over the file. Unknown keys are an error.
+An option on the command line wins over the file. Prometheus' names of these options
+(--web.listen-address, --storage.tsdb.path and so on) are taken as well. Unknown keys are an error.
 SIGTERM and SIGINT let running requests end, flush, and exit 0; a second one exits at once.
 Exit codes: 0 stopped, 1 failed, 2 the options or the file make no sense.";
 
@@ -52,17 +53,23 @@ pub(crate) struct ServeArgs {
     #[serde(skip)]
     config: Option<PathBuf>,
     /// The directory of the database, made when it does not exist [default: data]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", alias = "storage.tsdb.path")]
     data_dir: Option<PathBuf>,
     /// The address to listen on; may be repeated [default: 127.0.0.1:9090]
-    #[arg(long, value_name = "HOST:PORT", env = "CHRONOLITH_LISTEN", value_delimiter = ',')]
+    #[arg(
+        long,
+        value_name = "HOST:PORT",
+        env = "CHRONOLITH_LISTEN",
+        value_delimiter = ',',
+        alias = "web.listen-address"
+    )]
     #[serde(deserialize_with = "one_or_more")]
     listen: Vec<String>,
     /// Keep samples this long [default: 15d]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", alias = "storage.tsdb.retention.time")]
     retention_time: Option<HumanDuration>,
     /// Drop the oldest samples when the segments take more than this [default: no limit]
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", alias = "storage.tsdb.retention.size")]
     retention_size: Option<ByteSize>,
     /// What an acknowledged write survives: sync (loss of power), interval:1s, os (end of the process) [default: sync]
     #[arg(long, value_name = "MODE")]
@@ -72,23 +79,36 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "SIZE")]
     memory_budget: Option<ByteSize>,
     /// Serve /api/v1/admin, which deletes data and makes snapshots
-    #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
+    #[arg(
+        long,
+        num_args = 0..=1,
+        default_missing_value = "true",
+        value_name = "BOOL",
+        alias = "web.enable-admin-api"
+    )]
     enable_admin_api: Option<bool>,
     /// Listen on addresses that others can reach although there is no login
     #[arg(long, num_args = 0..=1, default_missing_value = "true", value_name = "BOOL")]
     insecure_no_auth: Option<bool>,
     /// How long a query may take [default: 2m]
-    #[arg(long, value_name = "DURATION")]
+    #[arg(long, value_name = "DURATION", alias = "query.timeout")]
     query_timeout: Option<HumanDuration>,
     /// How many queries run at once [default: 20]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", alias = "query.max-concurrency")]
     query_max_concurrency: Option<usize>,
     /// How many samples a query may hold in memory [default: 50000000]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", alias = "query.max-samples")]
     query_max_samples: Option<usize>,
+    /// How old the newest sample of a series may be to count in a query [default: 5m]
+    #[arg(long, value_name = "DURATION", alias = "query.lookback-delta")]
+    query_lookback_delta: Option<HumanDuration>,
     /// What is logged: error, warn, info, debug, trace, or a filter such as chronolith=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
+    /// Prometheus' switch for what is always on here; taken so that its command lines go on working.
+    #[arg(long = "web.enable-remote-write-receiver", hide = true)]
+    #[serde(skip)]
+    remote_write_receiver: bool,
     /// Keys of the file that are no option.
     #[arg(skip)]
     #[serde(flatten)]
@@ -147,6 +167,8 @@ impl ServeArgs {
             query_timeout: self.query_timeout.or(file.query_timeout),
             query_max_concurrency: self.query_max_concurrency.or(file.query_max_concurrency),
             query_max_samples: self.query_max_samples.or(file.query_max_samples),
+            query_lookback_delta: self.query_lookback_delta.or(file.query_lookback_delta),
+            remote_write_receiver: self.remote_write_receiver,
             log_level: self.log_level.or(file.log_level),
             unknown: BTreeMap::new(),
         }
@@ -181,6 +203,14 @@ impl ServeArgs {
         if let Some(timeout) = self.query_timeout {
             config.query_timeout = timeout.0;
         }
+        if let Some(lookback) = self.query_lookback_delta {
+            if lookback.as_millis() == 0 {
+                return Err(CliError::Usage(
+                    "--query-lookback-delta is zero: no sample would count. Name a time such as 5m".to_owned(),
+                ));
+            }
+            config.lookback = lookback.0;
+        }
         config.query_concurrency = self.query_max_concurrency.unwrap_or(config.query_concurrency).max(1);
         config.max_samples = self.query_max_samples.unwrap_or(config.max_samples);
         config.enable_admin_api = self.enable_admin_api.unwrap_or(false);
@@ -206,6 +236,7 @@ impl ServeArgs {
             ("query-timeout", HumanDuration(config.query_timeout).to_string()),
             ("query-max-concurrency", config.query_concurrency.to_string()),
             ("query-max-samples", config.max_samples.to_string()),
+            ("query-lookback-delta", HumanDuration(config.lookback).to_string()),
             ("log-level", self.log_level.clone().unwrap_or_else(|| DEFAULT_LOG_LEVEL.to_owned())),
         ];
         flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
@@ -255,20 +286,45 @@ mod tests {
         let mut command = <ServeArgs as clap::Args>::augment_args(clap::Command::new("serve"));
         command.build();
         let mut keys = 0;
-        for option in command.get_arguments().filter_map(|a| a.get_long()).filter(|l| !matches!(*l, "config" | "help"))
+        for option in command
+            .get_arguments()
+            .filter_map(|a| a.get_long())
+            .filter(|l| !matches!(*l, "config" | "help" | "web.enable-remote-write-receiver"))
         {
             let value = match option {
                 "enable-admin-api" | "insecure-no-auth" => "true",
                 "query-max-concurrency" | "query-max-samples" => "7",
                 "durability" => "\"os\"",
                 "retention-size" | "memory-budget" => "\"64MB\"",
-                "retention-time" | "query-timeout" => "\"30d\"",
+                "retention-time" | "query-timeout" | "query-lookback-delta" => "\"30d\"",
                 _ => "\"x\"",
             };
             read(&format!("{option} = {value}")).unwrap();
             keys += 1;
         }
-        assert_eq!(keys, 12);
+        assert_eq!(keys, 13);
+    }
+
+    #[test]
+    fn the_flags_of_prometheus_mean_the_same() {
+        let command = <ServeArgs as clap::Args>::augment_args(clap::Command::new("serve"));
+        let read = |line: &str| {
+            let matches = command.clone().try_get_matches_from(["serve"].into_iter().chain(line.split(' '))).unwrap();
+            let args = <ServeArgs as clap::FromArgMatches>::from_arg_matches(&matches).unwrap();
+            let config = args.server_config(Path::new("d")).unwrap();
+            (format!("{:?} {:?}", args.data_dir, args.retention_size), config.lookback.as_secs(), config.flags)
+        };
+        let theirs = read(
+            "--web.listen-address=127.0.0.1:1 --storage.tsdb.path=p --storage.tsdb.retention.time=3d \
+             --storage.tsdb.retention.size=1GB --web.enable-admin-api --web.enable-remote-write-receiver \
+             --query.timeout=9s --query.max-concurrency=3 --query.max-samples=4 --query.lookback-delta=1m",
+        );
+        let ours = read(
+            "--listen 127.0.0.1:1 --data-dir p --retention-time 3d --retention-size 1GB --enable-admin-api \
+             --query-timeout 9s --query-max-concurrency 3 --query-max-samples 4 --query-lookback-delta 1m",
+        );
+        assert_eq!(theirs, ours);
+        assert_eq!(ours.1, 60);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What a label set from outside has to fulfil before it becomes a series.
 
-use chronolith_storage::model::labels::{Labels, METRIC_NAME};
+use chronolith_storage::model::labels::{Labels, MAX_LABELS_BYTES, METRIC_NAME};
 
 use super::protobuf::DecodeError;
 
@@ -16,11 +16,13 @@ pub struct LabelLimits {
     pub max_name_len: usize,
     /// How long a value may be, in bytes.
     pub max_value_len: usize,
+    /// How long all names and values of a series may be together, in bytes.
+    pub max_total_len: usize,
 }
 
 impl Default for LabelLimits {
     fn default() -> Self {
-        Self { max_labels: 256, max_name_len: 1_024, max_value_len: 32 << 10 }
+        Self { max_labels: 256, max_name_len: 1_024, max_value_len: 32 << 10, max_total_len: MAX_LABELS_BYTES }
     }
 }
 
@@ -76,6 +78,16 @@ pub enum LabelError {
         limit: usize,
         /// The last label inside the limit.
         last: String,
+    },
+    /// The labels are too long together.
+    #[error("the labels up to {name:?} have {len} bytes together, the limit is {limit}")]
+    TotalTooLong {
+        /// The label that went over the limit.
+        name: String,
+        /// The length of all names and values up to it, in bytes.
+        len: usize,
+        /// What is accepted.
+        limit: usize,
     },
     /// The labels of an exemplar are too long together.
     #[error("the labels of the exemplar have more than {EXEMPLAR_MAX_CHARS} characters together")]
@@ -158,12 +170,13 @@ struct Rules<'a, 'l> {
     limits: &'l LabelLimits,
     last: &'a str,
     seen: usize,
+    total_len: usize,
     has_metric_name: bool,
 }
 
 impl<'a, 'l> Rules<'a, 'l> {
     const fn new(limits: &'l LabelLimits) -> Self {
-        Self { limits, last: "", seen: 0, has_metric_name: false }
+        Self { limits, last: "", seen: 0, total_len: 0, has_metric_name: false }
     }
 
     fn check(&mut self, name: &'a str, value: &'a str) -> Result<(), LabelError> {
@@ -187,6 +200,11 @@ impl<'a, 'l> Rules<'a, 'l> {
         if value.len() > self.limits.max_value_len {
             let limit = self.limits.max_value_len;
             return Err(LabelError::ValueTooLong { name: cut(name), len: value.len(), limit });
+        }
+        self.total_len += name.len() + value.len();
+        if self.total_len > self.limits.max_total_len {
+            let limit = self.limits.max_total_len;
+            return Err(LabelError::TotalTooLong { name: cut(name), len: self.total_len, limit });
         }
         self.has_metric_name |= name == METRIC_NAME && !value.is_empty();
         self.last = name;
@@ -236,6 +254,14 @@ mod tests {
         assert!(matches!(check(&[("__name__", "up"), (&long, "a")]), Err(LabelError::NameTooLong { len: 1_025, .. })));
         let long = "v".repeat((32 << 10) + 1);
         assert!(matches!(check(&[("__name__", &long)]), Err(LabelError::ValueTooLong { .. })));
+        // Each value is inside its limit, nine of them are not inside that of the whole.
+        let value = "v".repeat(30 << 10);
+        let names: Vec<_> = (0..9).map(|i| format!("l{i}")).collect();
+        let long = names.iter().map(|n| (n.as_str(), value.as_str()));
+        let total =
+            |n| validate_labels([("__name__", "up")].into_iter().chain(long.clone().take(n)), &LabelLimits::default());
+        assert_eq!(total(8), Ok(()));
+        assert!(matches!(total(9), Err(LabelError::TotalTooLong { name, limit: 262_144, .. }) if name == "l8"));
         let names: Vec<_> = (0..1_000_000).map(|i| format!("l{i:07}")).collect();
         let error = validate_labels(names.iter().map(|n| (n.as_str(), "v")), &LabelLimits::default()).unwrap_err();
         assert_eq!(error.to_string(), "the series has more than 256 labels (number 256 is \"l0000255\")");

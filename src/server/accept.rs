@@ -2,7 +2,11 @@
 
 use std::{convert::Infallible, io, pin::pin, sync::Arc, sync::atomic::Ordering::Relaxed, time::Duration};
 
-use hyper::service::service_fn;
+use hyper::{
+    Request, Version,
+    body::{Body as _, Incoming},
+    service::service_fn,
+};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto::Builder,
@@ -107,8 +111,9 @@ async fn serve_connection(
     let io = TokioIo::new(Watched { stream, activity: Arc::clone(&activity) });
     let service = {
         let (app, activity) = (Arc::clone(&app), Arc::clone(&activity));
-        service_fn(move |request| {
-            let (app, under_way) = (Arc::clone(&app), activity.request());
+        service_fn(move |request: Request<Incoming>| {
+            let line_follows = request.version() <= Version::HTTP_11 && request.body().is_end_stream();
+            let (app, under_way) = (Arc::clone(&app), activity.request(line_follows));
             async move { Ok::<_, Infallible>(serve::answer(app, request).await.map(|body| body.keep(under_way))) }
         })
     };

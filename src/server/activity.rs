@@ -5,9 +5,9 @@ use std::{
     pin::Pin,
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
 
@@ -16,7 +16,10 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::config::Limits;
+use super::{config::Limits, request_line};
+
+/// Bytes that are read at once while a request line is awaited.
+const LINE_PART: usize = 4 << 10;
 
 /// Why a connection is closed by the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,6 +43,9 @@ pub(crate) struct Activity {
     blocked_since: AtomicU64,
     /// When the last request ended.
     idle_since: AtomicU64,
+    /// Whether the next bytes are certainly those of a request line of HTTP/1. After a request with a body they may be
+    /// the body's, which must not be touched.
+    line_awaited: AtomicBool,
 }
 
 impl Activity {
@@ -51,6 +57,7 @@ impl Activity {
             head_since: AtomicU64::new(1),
             blocked_since: AtomicU64::new(0),
             idle_since: AtomicU64::new(1),
+            line_awaited: AtomicBool::new(true),
         })
     }
 
@@ -58,8 +65,10 @@ impl Activity {
         u64::try_from(self.accepted.elapsed().as_millis()).unwrap_or(u64::MAX).saturating_add(1)
     }
 
-    /// Counts a request as under way until the guard is dropped.
-    pub(crate) fn request(self: &Arc<Self>) -> RequestGuard {
+    /// Counts a request as under way until the guard is dropped. `line_follows` says that the next bytes of the
+    /// connection, if any, are a request line.
+    pub(crate) fn request(self: &Arc<Self>, line_follows: bool) -> RequestGuard {
+        self.line_awaited.store(line_follows, Relaxed);
         self.requests.fetch_add(1, Relaxed);
         self.head_since.store(0, Relaxed);
         RequestGuard(Arc::clone(self))
@@ -125,10 +134,28 @@ impl Watched {
     }
 }
 
+impl Watched {
+    /// Reads a part of a request line, and what came with it.
+    fn poll_read_line(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>, room: usize) -> Poll<io::Result<()>> {
+        let mut space = [0; LINE_PART];
+        let mut part = ReadBuf::new(space.get_mut(..room).unwrap_or_default());
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut part))?;
+        if request_line::mend(part.filled(), buf) {
+            self.activity.line_awaited.store(false, Relaxed);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
 impl AsyncRead for Watched {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let before = buf.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let room = (buf.remaining() / request_line::GROWTH).min(LINE_PART);
+        let read = if room > 0 && self.activity.line_awaited.load(Relaxed) {
+            self.poll_read_line(cx, buf, room)
+        } else {
+            Pin::new(&mut self.stream).poll_read(cx, buf)
+        };
         if buf.filled().len() > before {
             self.activity.received();
         }

@@ -17,6 +17,7 @@ mod listen;
 mod params;
 mod prometheus;
 mod request;
+mod request_line;
 mod respond;
 mod router;
 mod routes;

@@ -4,7 +4,6 @@
 //! answered, and what is lost is reported. In the dev profile large files are sampled by a seeded stride; optimised
 //! builds try more.
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops where it fails and tells what it tried")]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test, which tells its counts")]
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -2,13 +2,21 @@
 
 #![expect(clippy::unwrap_used, reason = "a test")]
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicI64, Ordering::SeqCst},
+    },
+};
 
 use chronolith_storage::{
     Buckets, Exemplar, Histogram, Labels, MatchOp, Matcher, MetricKind, MetricMetadata, ResetHint, SampleBuffer,
     SeriesSource, StorageError, TimeRange,
     clock::VirtualClock,
     engine::{Engine, EngineOptions, SampleRejection, Snapshot},
+    model::labels::MAX_LABELS_BYTES,
     rng::Rng,
     vfs::{MemFs, Vfs},
 };
@@ -349,4 +357,65 @@ fn new_series_over_the_budget_are_refused_and_known_ones_go_on() {
             appender.float(id, DAY + 1, 1.0, 0).map_err(|e| StorageError::Invalid(e.to_string()))
         })
         .unwrap();
+}
+
+#[test]
+fn labels_that_no_segment_should_hold_are_refused() {
+    let (vfs, clock): (Arc<dyn Vfs>, _) = (Arc::new(MemFs::default()), Arc::new(VirtualClock::at(DAY)));
+    let engine = Engine::open(options(&vfs, &clock)).unwrap();
+    let write = |bytes: usize| {
+        let value = "v".repeat(bytes - "__name__xl".len());
+        engine.append(|appender| {
+            let id = appender.series(&[("__name__", "x"), ("l", &value)], None)?;
+            appender.float(id, DAY, 1.0, 0).map_err(|e| StorageError::Invalid(e.to_string()))
+        })
+    };
+    write(MAX_LABELS_BYTES).unwrap();
+    let error = write(MAX_LABELS_BYTES + 1).unwrap_err();
+    assert!(matches!(&error, StorageError::Invalid(why) if why.contains("262145 bytes")), "{error}");
+    engine.flush().unwrap();
+    assert_eq!(dump(&engine.snapshot(), &[], TimeRange::ALL).len(), 1);
+}
+
+#[test]
+fn a_read_only_open_beside_a_flushing_owner_misses_nothing() {
+    let (vfs, clock): (Arc<dyn Vfs>, _) = (Arc::new(MemFs::default()), Arc::new(VirtualClock::at(DAY)));
+    let owner = Engine::open(options(&vfs, &clock)).unwrap();
+    let (acknowledged, stop) = (AtomicI64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut n = 0;
+            while !stop.load(SeqCst) {
+                write(&owner, &[(1, DAY + n, Value::Float(n as u64))]);
+                n += 1;
+                acknowledged.store(n, SeqCst);
+                if n % 20 == 0 {
+                    owner.flush().unwrap();
+                    owner.merge().unwrap();
+                }
+            }
+        });
+        while acknowledged.load(SeqCst) == 0 {
+            std::thread::yield_now();
+        }
+        let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let mut opened = 0;
+            for _ in 0..200 {
+                let before = acknowledged.load(SeqCst);
+                match Engine::open(EngineOptions { read_only: true, ..options(&vfs, &clock) }) {
+                    Ok(reader) => {
+                        let got = dump(&reader.snapshot(), &[], TimeRange::ALL);
+                        assert!(got.values().next().map_or(0, BTreeMap::len) as i64 >= before);
+                        assert_eq!(reader.stats().quarantined, 0);
+                        opened += 1;
+                    }
+                    Err(error) => assert!(error.to_string().contains("faster than it can be read"), "{error}"),
+                }
+            }
+            assert!(opened > 0);
+        }));
+        // The writer ends whatever was seen.
+        stop.store(true, SeqCst);
+        looked.unwrap();
+    });
 }

@@ -96,6 +96,12 @@ fn samples_out_of_bounds_are_counted() {
     assert_eq!(done.status.code(), Some(1), "{said}");
     assert!(said.contains("1 samples are older than the retention"), "{said}");
     assert!(said.contains("1 samples were refused") && said.contains("ahead of the clock"), "{said}");
+    // Also when the import fails for another reason later on; what was refused does not count as imported.
+    let done = run(dir.path(), &["import", "--data-dir", "e", "m.txt", "missing.txt"]);
+    let said = text(&done.stderr);
+    assert_eq!(done.status.code(), Some(1), "{said}");
+    assert!(said.contains("1 samples were refused") && said.contains("missing.txt"), "{said}");
+    assert!(said.contains("imported: 2 samples"), "{said}");
     let server = Serving::serve(dir.path(), &["--data-dir", "s"]);
     let done = run(dir.path(), &["import", "--url", &server.url, "m.txt"]);
     let said = text(&done.stderr);

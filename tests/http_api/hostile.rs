@@ -27,6 +27,12 @@ fn series(labels: &[(&str, &str)]) -> Vec<u8> {
     for (name, value) in labels {
         out.extend(field(1, &[field(1, name.as_bytes()), field(2, value.as_bytes())].concat()));
     }
+    out.extend(sample());
+    field(1, &out)
+}
+
+/// The field of a series that holds one sample, 1 at [`NOW`].
+fn sample() -> Vec<u8> {
     let mut sample = vec![0x09];
     sample.extend_from_slice(&1f64.to_le_bytes());
     sample.push(0x10);
@@ -36,8 +42,7 @@ fn series(labels: &[(&str, &str)]) -> Vec<u8> {
         timestamp >>= 7;
     }
     sample.push(timestamp as u8);
-    out.extend(field(2, &sample));
-    field(1, &out)
+    field(2, &sample)
 }
 
 #[test]
@@ -212,12 +217,35 @@ fn odd_names_come_back_as_they_are() {
 }
 
 #[test]
-fn invalid_utf8_in_a_label_breaks_the_request() {
+fn invalid_utf8_costs_the_series_that_has_it_and_no_other() {
     let server = TestServer::start();
-    let label = [field(1, b"__name__"), field(2, b"\xff\xfe")].concat();
-    let reply = server.write_v1(&field(1, &field(1, &label)));
-    assert_eq!(reply.status, 400);
-    assert!(reply.text().contains("UTF-8"), "{}", reply.text());
+    let latin = [field(1, b"l"), field(2, b"caf\xe9")].concat();
+    let mut bad = field(1, &[field(1, b"__name__"), field(2, b"bad")].concat());
+    bad.extend(field(1, &latin));
+    bad.extend(sample());
+    let good = series(&[("__name__", "good")]);
+    let metadata = field(3, &[field(2, b"good"), field(4, b"caf\xe9")].concat());
+    let reply = server.write_v1(&[field(1, &bad), good, metadata].concat());
+    let text = reply.text();
+    assert_eq!(reply.status, 400, "{text}");
+    assert!(text.starts_with("1 samples refused, 1 written:\nbad: ") && text.contains("UTF-8"), "{text}");
+    let found = server.data(&format!("/api/v1/query?query=good&time={}", NOW / 1000));
+    assert_eq!(found["result"][0]["value"][1], "1");
+
+    // Version 2.0 has its texts in a table: 1 is the name, 2 and 4 are metrics, 3 is the broken one.
+    let symbols = [&b""[..], b"__name__", b"bad2", b"l\xe9", b"good2"].map(|s| field(4, s)).concat();
+    let series = |references: &[u8]| field(5, &[field(1, references), sample()].concat());
+    let reply = server.write_v2(&[symbols, series(&[1, 2, 3, 4]), series(&[1, 4])].concat());
+    let text = reply.text();
+    assert_eq!((reply.status, reply.header("x-prometheus-remote-write-samples-written")), (400, Some("1")), "{text}");
+    assert!(text.contains("UTF-8"), "{text}");
+    let found = server.data(&format!("/api/v1/query?query=good2&time={}", NOW / 1000));
+    assert_eq!(found["result"][0]["value"][1], "1");
+}
+
+#[test]
+fn a_body_that_is_cut_off_is_refused() {
+    let server = TestServer::start();
     let mut encoder = V1Encoder::new();
     encoder.push(&SeriesData::floats(&labels("up{}"), &[Sample::new(NOW, 1.0)]));
     let cut = snappy::encode(encoder.as_bytes()).unwrap();

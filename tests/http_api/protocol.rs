@@ -1,8 +1,11 @@
 //! Methods, paths, CORS, compression, health.
 
-use std::io::Read as _;
+use std::{
+    io::{Read as _, Write as _},
+    net::TcpStream,
+};
 
-use crate::harness::TestServer;
+use crate::harness::{NOW, TestServer};
 
 #[test]
 fn unknown_paths_and_methods() {
@@ -110,4 +113,45 @@ fn federation_gives_the_last_sample() {
          up{instance=\"i\",job=\"a\"} 2.5 1699999999000\nup{job=\"b\",instance=\"\"} 3 1700000000000\n"
     );
     assert_eq!(server.get("/federate").text(), "");
+}
+
+/// Sends a request on an open connection and gives the answer's body, whose length the server tells.
+fn ask(stream: &mut TcpStream, request: &str) -> String {
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    assert!(head.starts_with("HTTP/1.1 200"), "{request}: {head}");
+    let length = head.lines().find_map(|l| l.strip_prefix("content-length: ")).unwrap().parse().unwrap();
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body).unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+#[test]
+fn quotes_and_comparisons_may_stand_bare_in_a_target() {
+    let server = TestServer::start();
+    server.load(&[(r#"up{job="a"}"#, &[(0, 1.0)]), (r#"up{job="b"}"#, &[(0, 2.0)])]);
+    let time = NOW / 1000;
+    let found = server.data(&format!(r#"/api/v1/query?query=up{{job="a"}}<2&time={time}"#));
+    assert_eq!(found["result"][0]["metric"]["job"], "a");
+
+    // Again on one connection, and never inside a body.
+    let mut stream = server.connect();
+    let get = format!("GET /api/v1/query?query=up{{job=\"b\"}}>1&time={time} HTTP/1.1\r\nhost: test\r\n\r\n");
+    let form = format!("time={time}&query=up{{job=\"a\"}}");
+    let post = format!(
+        "POST /api/v1/query HTTP/1.1\r\nhost: test\r\ncontent-type: application/x-www-form-urlencoded\r\n\
+         content-length: {}\r\n\r\n",
+        form.len()
+    );
+    for _ in 0..2 {
+        assert!(ask(&mut stream, &get).contains(r#""job":"b""#));
+    }
+    stream.write_all(post.as_bytes()).unwrap();
+    assert!(ask(&mut stream, &form).contains(r#""job":"a""#));
 }

@@ -147,12 +147,12 @@ impl Importer {
         if let Some(oldest) = self.oldest {
             self.written.too_old += drop_older(&mut batch, oldest);
         }
-        let samples = batch.len();
+        let before = self.written.samples;
         self.earliest = self.earliest.min(earliest(&batch));
         if !batch.is_empty() {
             self.written.add(self.target.write(&batch)?);
         }
-        self.progress.advance(bytes, samples);
+        self.progress.advance(bytes, self.written.samples - before);
         Ok(())
     }
 
@@ -172,13 +172,19 @@ impl Importer {
         if too_old > 0 {
             note(&format!("{} samples are older than the retention and were left out", thousands(too_old)));
         }
-        done?;
-        closed?;
-        if refused > 0 {
-            let reason = reason.unwrap_or_default();
-            return Err(CliError::Failed(format!("{} samples were refused: {reason}", thousands(refused))));
+        let refusals = (refused > 0)
+            .then(|| format!("{} samples were refused: {}", thousands(refused), reason.unwrap_or_default()));
+        // The first error is what the command ends with; what was refused before it is told all the same.
+        match (done.and(closed), refusals) {
+            (Ok(()), None) => Ok(()),
+            (Ok(()), Some(refusals)) => Err(CliError::Failed(refusals)),
+            (Err(error), refusals) => {
+                if let Some(refusals) = refusals {
+                    note(&format!("error: {refusals}"));
+                }
+                Err(error)
+            }
         }
-        Ok(())
     }
 }
 

@@ -68,7 +68,16 @@ fn fill(appender: &mut Appender<'_>, batch: &Batch) -> Result<Written, StorageEr
 
 fn append_series(appender: &mut Appender<'_>, series: &BatchSeries, written: &mut Written) -> Result<(), StorageError> {
     let labels: Vec<(&str, &str)> = series.labels.iter().collect();
-    let id = appender.series(&labels, None)?;
+    let id = match appender.series(&labels, None) {
+        Ok(id) => id,
+        // The series breaks a rule; the others are good.
+        Err(StorageError::Invalid(reason)) => {
+            written.refused += (series.samples.len() + series.histograms.len()) as u64;
+            written.reason.get_or_insert_with(|| format!("{}: {reason}", series.labels.metric_name()));
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
     for s in &series.samples {
         written.note(series, appender.float(id, s.timestamp, s.value, s.start_timestamp));
     }

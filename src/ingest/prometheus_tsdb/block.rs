@@ -168,7 +168,8 @@ impl Block {
             match (self.symbols.get(*name), self.symbols.get(*value)) {
                 (Some(name), Some(value)) => pairs.push((name, value)),
                 _ => {
-                    let what = format!("a series refers to symbols {name} and {value}, which are not there");
+                    let what =
+                        format!("a series refers to symbols {name} and {value}, which are not there or not UTF-8");
                     return Err(TsdbError::damaged(&self.path, self.offset, what));
                 }
             }

@@ -93,13 +93,13 @@ impl Symbols {
             let start = content.len() - cursor.left();
             starts.push(u32::try_from(start).map_err(|_| "the symbols take more than 4 GiB")?);
             let text = cursor.count().and_then(|len| cursor.bytes(len));
-            let text = text.ok_or_else(|| format!("symbol {number} ends behind the symbols"))?;
-            std::str::from_utf8(text).map_err(|_| format!("symbol {number} is not valid UTF-8"))?;
+            text.ok_or_else(|| format!("symbol {number} ends behind the symbols"))?;
         }
         Ok(Self { version, base: offset, bytes: content, starts })
     }
 
-    /// The text that a reference names.
+    /// The text that a reference names. `None` when it names none, or one that is not UTF-8: Prometheus took such labels
+    /// by remote write, and they are no reason to lose the block's other series.
     #[must_use]
     pub fn get(&self, reference: u64) -> Option<&str> {
         let start = match self.version {

@@ -185,6 +185,9 @@ fn version_1_counts_symbols_by_their_offset() {
     );
     let symbols = Symbols::parse(content, Version::V2, 9).unwrap();
     assert_eq!((symbols.get(1), symbols.get(2)), (Some("bc"), None));
+    // A label that is not UTF-8 concerns its own series only.
+    let symbols = Symbols::parse(b"\0\0\0\x02\x01\xff\x02bc".to_vec(), Version::V2, 9).unwrap();
+    assert_eq!((symbols.get(0), symbols.get(1)), (None, Some("bc")));
     assert!(Symbols::parse(b"\0\0\0\x03\x01a".to_vec(), Version::V2, 9).is_err());
     assert!(Symbols::parse(b"\xff\xff\xff\xff".to_vec(), Version::V2, 9).is_err());
 }

@@ -14,6 +14,14 @@ pub struct DecodeError {
     pub problem: Problem,
 }
 
+impl DecodeError {
+    /// Whether the message itself is whole, and only a text in it is not UTF-8.
+    #[must_use]
+    pub const fn is_text(&self) -> bool {
+        matches!(self.problem, Problem::Utf8(_))
+    }
+}
+
 /// The messages that are read, for errors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(missing_docs, reason = "each is named as its message is")]

@@ -26,27 +26,37 @@ const TIMESERIES: u32 = 5;
 pub struct Request<'a> {
     bytes: &'a [u8],
     symbols: Vec<&'a str>,
+    /// Symbols that are not UTF-8, in order; each stands empty in the table.
+    broken: Vec<(usize, DecodeError)>,
 }
 
 impl<'a> Request<'a> {
     /// Collects the symbols; series are read when they are asked for.
     ///
     /// # Errors
-    /// When the message is broken, a symbol is not UTF-8, or there are more than [`MAX_SYMBOLS`].
+    /// When the message is broken or there are more than [`MAX_SYMBOLS`]. A symbol that is not UTF-8 is an error of the
+    /// series that refer to it, see [`Series::broken_label`].
     pub fn new(bytes: &'a [u8]) -> Result<Self, DecodeError> {
-        let mut symbols = Vec::new();
+        let (mut symbols, mut broken) = (Vec::new(), Vec::new());
         let mut reader = Reader::new(Message::Request, bytes, 0);
         while let Some((field, wire_type)) = reader.field()? {
             match field {
                 SYMBOLS if symbols.len() == MAX_SYMBOLS => {
                     return Err(reader.error(Problem::TooMany { what: "symbols", limit: MAX_SYMBOLS }));
                 }
-                SYMBOLS => symbols.push(reader.text(field, wire_type)?),
+                SYMBOLS => match reader.text(field, wire_type) {
+                    Ok(symbol) => symbols.push(symbol),
+                    Err(error) if error.is_text() => {
+                        broken.push((symbols.len(), error));
+                        symbols.push("");
+                    }
+                    Err(error) => return Err(error),
+                },
                 1 | 3 => return Err(reader.error(Problem::SentAsV2(field))),
                 _ => reader.skip(field, wire_type)?,
             }
         }
-        Ok(Self { bytes, symbols })
+        Ok(Self { bytes, symbols, broken })
     }
 
     /// The table of symbols.
@@ -58,7 +68,8 @@ impl<'a> Request<'a> {
     /// The series, in the order they were sent. After an error the iterator ends.
     #[must_use]
     pub fn series(&self) -> SeriesIter<'a, '_> {
-        SeriesIter { reader: Reader::new(Message::Request, self.bytes, 0), symbols: &self.symbols }
+        let reader = Reader::new(Message::Request, self.bytes, 0);
+        SeriesIter { reader, symbols: &self.symbols, broken: &self.broken }
     }
 }
 
@@ -67,6 +78,7 @@ impl<'a> Request<'a> {
 pub struct SeriesIter<'a, 's> {
     reader: Reader<'a>,
     symbols: &'s [&'a str],
+    broken: &'s [(usize, DecodeError)],
 }
 
 impl<'a, 's> SeriesIter<'a, 's> {
@@ -74,7 +86,7 @@ impl<'a, 's> SeriesIter<'a, 's> {
         while let Some((field, wire_type)) = self.reader.field()? {
             if field == TIMESERIES {
                 let reader = self.reader.message(field, wire_type, Message::TimeSeries)?;
-                return Series::read(reader, self.symbols).map(Some);
+                return Series::read(reader, self.symbols, self.broken).map(Some);
             }
             self.reader.skip(field, wire_type)?;
         }
@@ -101,6 +113,7 @@ pub struct Series<'a, 's> {
     reader: Reader<'a>,
     symbols: &'s [&'a str],
     references: References<'a>,
+    broken: &'s [(usize, DecodeError)],
     samples: Region,
     histograms: Region,
     exemplars: Region,
@@ -114,10 +127,15 @@ impl<'a, 's> Series<'a, 's> {
     const EXEMPLARS: u32 = 4;
     const METADATA: u32 = 5;
 
-    fn read(start: Reader<'a>, symbols: &'s [&'a str]) -> Result<Self, DecodeError> {
+    fn read(
+        start: Reader<'a>,
+        symbols: &'s [&'a str],
+        broken: &'s [(usize, DecodeError)],
+    ) -> Result<Self, DecodeError> {
         let mut series = Self {
             reader: start,
             symbols,
+            broken,
             references: References::none(start),
             samples: Region::default(),
             histograms: Region::default(),
@@ -154,6 +172,19 @@ impl<'a, 's> Series<'a, 's> {
         Ok(series)
     }
 
+    /// The first of the labels' texts that is not UTF-8; [`Self::labels`] has it empty.
+    #[must_use]
+    pub fn broken_label(&self) -> Option<DecodeError> {
+        if self.broken.is_empty() {
+            return None;
+        }
+        let broken = |reference: u64| {
+            let at = self.broken.binary_search_by_key(&reference, |(symbol, _)| *symbol as u64).ok()?;
+            self.broken.get(at).map(|(_, error)| *error)
+        };
+        self.references.clone().filter_map(Result::ok).find_map(broken)
+    }
+
     /// The pairs of name and value as they were sent; no rule is checked.
     #[must_use]
     pub fn labels(&self) -> LabelPairs<'a, 's> {
@@ -171,8 +202,11 @@ impl<'a, 's> Series<'a, 's> {
     /// The labels as a set, checked.
     ///
     /// # Errors
-    /// When the labels break a rule.
+    /// When a label is not UTF-8, or the labels break a rule.
     pub fn to_labels(&self, limits: &LabelLimits) -> Result<Labels, LabelsError> {
+        if let Some(error) = self.broken_label() {
+            return Err(error.into());
+        }
         checked_labels(self.labels().map(Ok), limits)
     }
 

@@ -251,7 +251,11 @@ impl<'b, 'e> Batch<'b, 'e> {
             self.exemplars(known, series.exemplars())?;
         }
         for metadata in request.metadata() {
-            let metadata = metadata?;
+            let metadata = match metadata {
+                Ok(metadata) => metadata,
+                Err(error) if error.is_text() => continue,
+                Err(error) => return Err(error.into()),
+            };
             if !metadata.family.is_empty() {
                 self.appender.metadata(metadata.family, metadata.to_metadata());
             }
@@ -270,6 +274,10 @@ impl<'b, 'e> Batch<'b, 'e> {
             let labels = || series.labels().map(Ok);
             if samples == 0 {
                 self.refusals.series(|| name(labels()), 0, "the series has neither samples nor histograms");
+                continue;
+            }
+            if let Some(error) = series.broken_label() {
+                self.refusals.labels(|| name(labels()), samples, error);
                 continue;
             }
             key.clear();
@@ -305,6 +313,11 @@ impl<'b, 'e> Batch<'b, 'e> {
         }
         match checked(labels(), &self.limits, pairs) {
             Ok(()) => {}
+            // One series with a text in another encoding is no reason to lose the others of its request.
+            Err(LabelsError::Decode(error)) if error.is_text() => {
+                self.refusals.labels(|| name(labels()), samples, error);
+                return Ok(None);
+            }
             Err(LabelsError::Decode(error)) => return Err(error.into()),
             Err(LabelsError::Rule(rule)) => {
                 self.refusals.labels(|| name(labels()), samples, &rule);
@@ -369,8 +382,8 @@ impl<'b, 'e> Batch<'b, 'e> {
         for exemplar in exemplars {
             let exemplar = match exemplar {
                 Ok(exemplar) => exemplar,
-                Err(LabelsError::Decode(error)) => return Err(error.into()),
-                Err(LabelsError::Rule(_)) => continue,
+                Err(LabelsError::Decode(error)) if !error.is_text() => return Err(error.into()),
+                Err(_) => continue,
             };
             if self.appender.exemplar(series, exemplar).is_ok() {
                 self.written.exemplars += 1;

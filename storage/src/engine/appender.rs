@@ -9,6 +9,7 @@ use crate::{
     model::{
         exemplar::Exemplar,
         histogram::{Histogram, HistogramError},
+        labels::MAX_LABELS_BYTES,
         metadata::MetricMetadata,
         time::TimeRange,
     },
@@ -111,7 +112,8 @@ impl<'e> Appender<'e> {
     /// empty: the caller has checked. A `wire_key` is remembered for [`Appender::lookup`].
     ///
     /// # Errors
-    /// [`StorageError::OverBudget`] when the series is new and the memory budget is used up.
+    /// [`StorageError::OverBudget`] when the series is new and the memory budget is used up, [`StorageError::Invalid`]
+    /// when its labels have more than [`MAX_LABELS_BYTES`].
     pub fn series(&mut self, labels: &[(&str, &str)], wire_key: Option<u128>) -> Result<SeriesRef> {
         debug_assert!(labels.is_sorted_by(|a, b| a.0 < b.0) && labels.iter().all(|l| !l.1.is_empty()));
         let mut scratch = std::mem::take(&mut self.scratch);
@@ -138,6 +140,12 @@ impl<'e> Appender<'e> {
         let id = match known {
             Some(id) => id,
             None => {
+                let bytes: usize = labels.iter().map(|(name, value)| name.len() + value.len()).sum();
+                if bytes > MAX_LABELS_BYTES {
+                    return Err(StorageError::Invalid(format!(
+                        "the labels of a series have {bytes} bytes together, the limit is {MAX_LABELS_BYTES}"
+                    )));
+                }
                 if index.len().is_multiple_of(BUDGET_CHECK_EVERY) {
                     engine.check_budget(index)?;
                 }

@@ -35,22 +35,58 @@ use crate::{
     wal::{LogEnd, LogReader, LogWriter},
 };
 
+/// How often a read-only open begins again because the directory's owner changed it meanwhile.
+const READ_ONLY_TRIES: usize = 20;
+
 /// Opens the database that the options describe.
 pub(super) fn open(options: EngineOptions) -> Result<Arc<Inner>> {
     let layout = Layout::new(&options.dir);
     let lock = prepare_directory(&options, &layout)?;
+    if options.read_only {
+        return open_beside_owner(&options);
+    }
     let catalog = open_catalog(&options, &layout)?;
     let saved = catalog.state()?;
-    let mut log = read_log(&options, &layout, &saved)?;
-    let writer = if options.read_only { None } else { Some(begin_log(&options, &layout, &saved, &catalog, &log)?) };
+    open_at(options, layout, lock, catalog, &saved)
+}
+
+/// Opens without the lock. Another process may flush or merge meanwhile: then files are gone that the catalog named when
+/// it was read, and samples would be missing, or damage told of that is none. So what was opened counts only if the
+/// catalog is the same afterwards.
+fn open_beside_owner(options: &EngineOptions) -> Result<Arc<Inner>> {
+    for _ in 0..READ_ONLY_TRIES {
+        let layout = Layout::new(&options.dir);
+        let catalog = open_catalog(options, &layout)?;
+        let saved = catalog.state()?;
+        let opened = open_at(options.clone(), layout, None, catalog, &saved);
+        if open_catalog(options, &Layout::new(&options.dir))?.state()?.commits == saved.commits {
+            return opened;
+        }
+    }
+    Err(StorageError::Invalid(format!(
+        "{} is changed by another process faster than it can be read; ask that process",
+        options.dir.display()
+    )))
+}
+
+/// Opens what the catalog said at one moment.
+fn open_at(
+    options: EngineOptions,
+    layout: Layout,
+    lock: Option<Box<dyn VfsLock>>,
+    catalog: Catalog,
+    saved: &CatalogState,
+) -> Result<Arc<Inner>> {
+    let mut log = read_log(&options, &layout, saved)?;
+    let writer = if options.read_only { None } else { Some(begin_log(&options, &layout, saved, &catalog, &log)?) };
     let damage = std::mem::take(&mut log.damage);
-    let inner = Arc::new(assemble(options, layout, lock, catalog, &saved, log, writer)?);
+    let inner = Arc::new(assemble(options, layout, lock, catalog, saved, log, writer)?);
     inner.open_segments(&saved.segments)?;
     for item in damage {
         inner.report_damage(item)?;
     }
     if !inner.options.read_only {
-        inner.remove_garbage(&saved)?;
+        inner.remove_garbage(saved)?;
         if inner.options.background {
             inner.background.start(&inner).map_err(at_path(inner.layout.root()))?;
         }

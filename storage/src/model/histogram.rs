@@ -1,6 +1,8 @@
 //! Native histograms: integer or float, with exponential or custom buckets, as Prometheus defines them
 //! (prometheus/docs, `specs/native_histograms.md`).
 
+use crate::encoding::{MAX_HISTOGRAM_BUCKETS, bucket_count};
+
 /// The schema number of histograms with custom bucket bounds.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
 
@@ -135,6 +137,17 @@ pub enum HistogramError {
     /// Custom bounds are not strictly rising, or not finite.
     #[error("custom bucket bound number {0} is not finite or not above the one before it")]
     CustomBounds(usize),
+    /// More buckets, spans and custom bounds than the engine stores.
+    #[error("the histogram has {0} buckets, spans and bounds, the limit is {MAX_HISTOGRAM_BUCKETS}")]
+    TooLarge(usize),
+    /// The spans go beyond the bounds of custom buckets.
+    #[error("{bounds} custom bounds make {} buckets, the spans need {need}", bounds + 1)]
+    CustomSpans {
+        /// Bounds that are there.
+        bounds: usize,
+        /// Buckets that the spans cover, gaps included.
+        need: u64,
+    },
     /// Something that only one kind of schema has stands in the other.
     #[error("{0}")]
     Mixed(&'static str),
@@ -205,6 +218,10 @@ impl Histogram {
     /// # Errors
     /// Names the first rule that is broken.
     pub fn validate(&self) -> Result<(), HistogramError> {
+        let size = bucket_count(self);
+        if size > MAX_HISTOGRAM_BUCKETS {
+            return Err(HistogramError::TooLarge(size));
+        }
         let custom = self.schema == CUSTOM_BUCKETS_SCHEMA;
         if !custom && !(-4..=8).contains(&self.schema) {
             return Err(HistogramError::Schema(self.schema));
@@ -230,6 +247,9 @@ impl Histogram {
         };
         check_spans("positive", &self.positive_spans, positive)?;
         check_spans("negative", &self.negative_spans, negative)?;
+        if custom {
+            check_custom_spans(&self.positive_spans, self.custom_values.len())?;
+        }
         match &self.buckets {
             Buckets::Integer { count, zero_count, positive, negative } => {
                 let held = sum_deltas("positive", positive)?
@@ -273,6 +293,20 @@ fn sum_deltas(side: &'static str, deltas: &[i64]) -> Result<u64, HistogramError>
     Ok(sum)
 }
 
+/// The last bucket of custom bounds ends at +Inf, behind the last bound. Buckets are counted from the first bound.
+fn check_custom_spans(spans: &[Span], bounds: usize) -> Result<(), HistogramError> {
+    let mut need = 0u64;
+    for (i, span) in spans.iter().enumerate() {
+        let gap = u64::try_from(span.offset).map_err(|_| HistogramError::SpanOffset {
+            side: "positive",
+            number: i + 1,
+            offset: span.offset,
+        })?;
+        need += gap + u64::from(span.length);
+    }
+    if need > bounds as u64 + 1 { Err(HistogramError::CustomSpans { bounds, need }) } else { Ok(()) }
+}
+
 fn check_spans(side: &'static str, spans: &[Span], have: usize) -> Result<(), HistogramError> {
     for (i, span) in spans.iter().enumerate().skip(1) {
         if span.offset < 0 {
@@ -284,4 +318,49 @@ fn check_spans(side: &'static str, spans: &[Span], have: usize) -> Result<(), Hi
         return Err(HistogramError::SpanCount { side, need, have });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn custom(bounds: &[f64], spans: &[(i32, u32)]) -> Histogram {
+        let buckets: u32 = spans.iter().map(|s| s.1).sum();
+        Histogram {
+            schema: CUSTOM_BUCKETS_SCHEMA,
+            zero_threshold: 0.0,
+            sum: 1.0,
+            reset_hint: ResetHint::Unknown,
+            positive_spans: spans.iter().map(|&(offset, length)| Span { offset, length }).collect(),
+            negative_spans: Vec::new(),
+            custom_values: bounds.to_vec(),
+            buckets: Buckets::Float {
+                count: f64::from(buckets),
+                zero_count: 0.0,
+                positive: vec![1.0; buckets as usize],
+                negative: Vec::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn spans_stay_inside_the_custom_bounds() {
+        assert_eq!(custom(&[1.0, 2.0], &[(0, 3)]).validate(), Ok(()));
+        assert_eq!(custom(&[1.0, 2.0], &[(1, 1), (0, 1)]).validate(), Ok(()));
+        let error = HistogramError::CustomSpans { bounds: 2, need: 4 };
+        assert_eq!(custom(&[1.0, 2.0], &[(1, 1), (1, 1)]).validate(), Err(error));
+        let error = HistogramError::SpanOffset { side: "positive", number: 1, offset: -1 };
+        assert_eq!(custom(&[1.0, 2.0], &[(-1, 1)]).validate(), Err(error));
+    }
+
+    #[test]
+    fn what_the_engine_could_not_read_back_is_refused() {
+        let length = MAX_HISTOGRAM_BUCKETS as u32;
+        let mut large = custom(&[], &[(0, length)]);
+        large.schema = 0;
+        assert_eq!(large.validate(), Err(HistogramError::TooLarge(MAX_HISTOGRAM_BUCKETS + 2)));
+        let mut fits = custom(&[], &[(0, length - 2)]);
+        fits.schema = 0;
+        assert_eq!(fits.validate(), Ok(()));
+    }
 }

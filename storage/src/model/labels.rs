@@ -5,6 +5,10 @@ use std::{cmp::Ordering, fmt, sync::Arc};
 /// The label that holds a metric's name.
 pub const METRIC_NAME: &str = "__name__";
 
+/// The most bytes that the names and values of one series may have together. A segment keeps them in one block, which has
+/// room for far more; this bounds what a single series costs in memory and in answers.
+pub const MAX_LABELS_BYTES: usize = 256 << 10;
+
 /// A sorted set of label pairs; names are unique, values are never empty (an empty value is an absent label).
 ///
 /// Packed as `varint(len) name varint(len) value ...`, so that a clone is one reference count and a comparison mostly
