@@ -40,15 +40,13 @@ impl Background {
         let (merge, merge_bell) = bounded(1);
         let (sync, sync_bell) = bounded(1);
         let mut threads = vec![
-            spawn("flush", engine, flush_bell, FLUSH_RETRY, |engine, rung| {
-                if rung || engine.flush_is_due() { engine.flush() } else { Ok(()) }
-            })?,
-            spawn("merge", engine, merge_bell, ROUND, |engine, _| {
+            spawn("flush", engine, flush_bell, FLUSH_RETRY, Inner::flush_what_is_due)?,
+            spawn("merge", engine, merge_bell, ROUND, |engine| {
                 engine.merge(MergeGoal::Tidy).and_then(|()| engine.enforce_retention())
             })?,
         ];
         if let Durability::Interval(every) = engine.options.durability {
-            threads.push(spawn("sync", engine, sync_bell, every, |engine, _| engine.committer.log().sync())?);
+            threads.push(spawn("sync", engine, sync_bell, every, |engine| engine.committer.log().sync())?);
         }
         *self.lock() = Some(Running { flush, merge, sync, threads });
         Ok(())
@@ -94,18 +92,17 @@ fn spawn(
     engine: &Arc<Inner>,
     bell: Receiver<()>,
     every: Duration,
-    round: impl Fn(&Arc<Inner>, bool) -> Result<()> + Send + 'static,
+    round: impl Fn(&Arc<Inner>) -> Result<()> + Send + 'static,
 ) -> std::io::Result<JoinHandle<()>> {
     let engine: Weak<Inner> = Arc::downgrade(engine);
     std::thread::Builder::new().name(format!("chronolith-{name}")).spawn(move || {
         loop {
-            let rung = match bell.recv_timeout(every) {
-                Ok(()) => true,
-                Err(RecvTimeoutError::Timeout) => false,
-                Err(RecvTimeoutError::Disconnected) => return,
-            };
+            // A bell says when to look, not what is there: one that rang during a round may have been answered by it.
+            if bell.recv_timeout(every) == Err(RecvTimeoutError::Disconnected) {
+                return;
+            }
             let Some(engine) = engine.upgrade() else { return };
-            if let Err(error) = round(&engine, rung) {
+            if let Err(error) = round(&engine) {
                 engine.counters.background_failures.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(%error, thread = name, "will be tried again");
             }

@@ -52,6 +52,22 @@ impl Inner {
         Ok(())
     }
 
+    /// Writes what a failed flush left behind, and the memtable when it is full. A memtable that is not stays, whoever
+    /// rang: were it flushed too, the writes during one flush would cause the next, and every segment would be tiny.
+    pub(super) fn flush_what_is_due(self: &Arc<Self>) -> Result<()> {
+        if !self.memtable_is_full() && read_lock(&self.state).flushing.is_none() {
+            return Ok(());
+        }
+        self.check_writable()?;
+        let _one_at_a_time = exclusive(&self.flushing);
+        self.flush_sealed()?;
+        if self.memtable_is_full() {
+            self.rotate()?;
+            self.flush_sealed()?;
+        }
+        Ok(())
+    }
+
     /// Begins a new log generation and a new memtable. Waits for the writers that are on their way, which takes about
     /// one group commit.
     fn rotate(&self) -> Result<()> {
@@ -252,6 +268,7 @@ fn partitions(range: TimeRange) -> impl Iterator<Item = TimeRange> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::{Engine, EngineOptions};
 
     #[test]
     fn partitions_tile_time() {
@@ -260,5 +277,32 @@ mod tests {
         assert!(all.windows(2).all(|w| w[0].end + 1 == w[1].start));
         assert_eq!(partitions(TimeRange::new(5, 4)).count(), 0);
         assert!(partition_of(i64::MIN).contains(i64::MIN) || partition_of(i64::MIN).start == i64::MIN);
+    }
+
+    #[test]
+    fn writes_during_a_flush_do_not_cause_the_next() {
+        let memtable_bytes = 1 << 20;
+        let options = EngineOptions { memtable_bytes, background: false, ..EngineOptions::in_memory() };
+        let engine = Engine::open(options).unwrap();
+        let mut now = 0;
+        let mut write = || {
+            now += 1;
+            engine.append(|appender| {
+                let series = appender.series(&[("__name__", "up")], None)?;
+                assert_eq!(appender.float(series, now, 1.0, 0), Ok(()));
+                Ok(())
+            })
+        };
+        // The flush's thread is woken with this little there when the bell rang while it flushed.
+        write().unwrap();
+        engine.inner().flush_what_is_due().unwrap();
+        assert_eq!(engine.stats().flushes, 0);
+        while !engine.inner().memtable_is_full() {
+            write().unwrap();
+        }
+        engine.inner().flush_what_is_due().unwrap();
+        write().unwrap();
+        engine.inner().flush_what_is_due().unwrap();
+        assert_eq!(engine.stats().flushes, 1);
     }
 }

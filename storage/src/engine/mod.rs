@@ -335,14 +335,13 @@ impl Inner {
     /// Notes how much the active memtable holds, and wakes the flush when it is enough.
     fn note_memtable_bytes(&self, bytes: usize) {
         self.memtable_bytes.store(bytes, Ordering::Relaxed);
-        if self.flush_is_due() {
+        if self.memtable_is_full() {
             self.background.wake_flush();
         }
     }
 
-    fn flush_is_due(&self) -> bool {
+    fn memtable_is_full(&self) -> bool {
         self.memtable_bytes.load(Ordering::Relaxed) >= self.options.memtable_bytes
-            || read_lock(&self.state).flushing.is_some()
     }
 
     fn wake_merges(&self) {
