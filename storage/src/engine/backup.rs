@@ -10,6 +10,7 @@ use crate::{
     Result,
     catalog::{Catalog, CatalogEdit},
     memtable::read_lock,
+    model::time::civil_day,
     rng::Rng,
     vfs::at_path,
 };
@@ -65,20 +66,11 @@ impl Inner {
     }
 }
 
-/// `20260131T235959Z` from milliseconds since the Unix epoch (proleptic Gregorian calendar; the day count is Howard
-/// Hinnant's `civil_from_days`).
+/// `20260131T235959Z` from milliseconds since the Unix epoch.
 fn timestamp_name(ms: i64) -> String {
     let seconds = ms.div_euclid(1_000);
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    let z = days + 719_468;
-    let era = z.div_euclid(146_097);
-    let day_of_era = z.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = civil_day(days);
     format!("{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z", second / 3_600, second / 60 % 60, second % 60)
 }
 

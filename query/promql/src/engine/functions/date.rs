@@ -1,5 +1,7 @@
 //! Parts of a date in UTC, from seconds since the Unix epoch.
 
+use chronolith_storage::model::time::civil_day;
+
 /// A civil date and time of day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Civil {
@@ -29,16 +31,7 @@ fn days_in_month(year: i64, month: i64) -> i64 {
 
 fn civil(seconds: i64) -> Civil {
     let days = seconds.div_euclid(86_400);
-    // Count from 1 March of year 0: then the leap day is the last of a year, and 400 years are 146,097 days.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (year, month, day) = civil_day(days);
     let yearday = (1..month).map(|m| days_in_month(year, m)).sum::<i64>() + day;
     Civil { year, month, day, weekday: (days + 4).rem_euclid(7), yearday, second: seconds.rem_euclid(86_400) }
 }
