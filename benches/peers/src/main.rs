@@ -30,7 +30,8 @@ Usage: chronolith-peers [OPTIONS]
   --restart-steps N     scrapes of 10,000 series in the restart stage (default 1000)
   --runs N              times each query is asked (default 7)
   --connections N       connections that write (default 3)
-  --data FILE           recorded scrapes (zstd; default: CHRONOLITH_DATA, ../shared/data, else captured on the spot)
+  --data FILE           recorded scrapes (zstd; default: CHRONOLITH_DATA, a file or a
+                        directory, ../shared/data, else captured on the spot)
   --dir DIR             where the servers keep their data (default: the temporary directory)
   --out FILE            also write the report there
 
@@ -111,19 +112,20 @@ fn list(flag: &str, value: &str, known: &[&str]) -> Result<Vec<String>, String> 
     }
 }
 
+/// The recorded scrapes inside a directory of real samples.
+const RECORDING: &str = "node_exporter-900-scrapes.txt.zst";
+
 fn recording(named: Option<&Path>) -> Result<Recording, String> {
     if let Some(path) = named {
         return scrapes::read(path);
     }
-    if let Some(path) = std::env::var_os("CHRONOLITH_DATA") {
-        return scrapes::read(Path::new(&path));
+    if let Some(named) = std::env::var_os("CHRONOLITH_DATA") {
+        let path = PathBuf::from(named);
+        return scrapes::read(&if path.is_dir() { path.join(RECORDING) } else { path });
     }
-    // Beside the repository, and beside it when it is a worktree in a folder of worktrees.
-    for beside in ["../../../shared/data", "../../../../shared/data"] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(beside).join("node_exporter-900-scrapes.txt.zst");
-        if path.is_file() {
-            return scrapes::read(&path);
-        }
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data").join(RECORDING);
+    if beside.is_file() {
+        return scrapes::read(&beside);
     }
     scrapes::capture(120)
 }
