@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chronolith_storage::{Buckets, Histogram, ResetHint, SampleBuffer, read::HistogramSample};
+use chronolith_storage::{Buckets, Histogram, SampleBuffer, read::HistogramSample};
 
 use super::{
     ChunkError, SAMPLES_PER_CHUNK,
@@ -49,7 +49,7 @@ impl Encoder {
     pub(super) fn push(&mut self, sample: &HistogramSample) -> bool {
         let h = &sample.histogram;
         let Some(values) = fields(h) else { return false };
-        if usize::from(self.len) >= SAMPLES_PER_CHUNK || !self.goes_on(h) {
+        if usize::from(self.len) >= SAMPLES_PER_CHUNK || !self.layout.goes_on(&self.last, h, is_reset) {
             return false;
         }
         self.timestamp.write(&mut self.out, sample.timestamp);
@@ -60,18 +60,6 @@ impl Encoder {
         self.last = Arc::clone(h);
         self.len += 1;
         true
-    }
-
-    /// Whether a histogram can follow in this chunk: the same layout, the same flavour, and no counter reset.
-    fn goes_on(&self, h: &Histogram) -> bool {
-        let gauge = |h: &Histogram| h.reset_hint == ResetHint::Gauge;
-        if gauge(&self.last) != gauge(h) || h.reset_hint == ResetHint::Reset {
-            return false;
-        }
-        if h.is_stale() || self.last.is_stale() {
-            return h.is_stale();
-        }
-        self.layout.is_of(h) && (gauge(h) || !is_reset(&self.last, h))
     }
 
     pub(super) fn finish(mut self) -> Vec<u8> {

@@ -47,7 +47,25 @@ impl Layout {
         }
     }
 
-    pub(super) fn is_of(&self, h: &Histogram) -> bool {
+    /// Whether a histogram can follow `last` in a chunk of this layout: the same layout, the same flavour, and no counter
+    /// reset by what `is_reset` says of the two.
+    pub(super) fn goes_on(
+        &self,
+        last: &Histogram,
+        h: &Histogram,
+        is_reset: impl FnOnce(&Histogram, &Histogram) -> bool,
+    ) -> bool {
+        let gauge = |h: &Histogram| h.reset_hint == ResetHint::Gauge;
+        if gauge(last) != gauge(h) || h.reset_hint == ResetHint::Reset {
+            return false;
+        }
+        if h.is_stale() || last.is_stale() {
+            return h.is_stale();
+        }
+        self.is_of(h) && (gauge(h) || !is_reset(last, h))
+    }
+
+    fn is_of(&self, h: &Histogram) -> bool {
         self.schema == h.schema
             && self.zero_threshold == h.zero_threshold
             && self.positive_spans == h.positive_spans
