@@ -319,6 +319,14 @@ fn one_process_a_directory_and_read_only_changes_nothing() {
 }
 
 #[test]
+fn a_directory_without_a_database_is_told_as_such() {
+    let (vfs, clock): (Arc<dyn Vfs>, _) = (Arc::new(MemFs::default()), Arc::new(VirtualClock::at(DAY)));
+    vfs.create_dir_all(&PathBuf::from("/data")).unwrap();
+    let error = Engine::open(EngineOptions { read_only: true, ..options(&vfs, &clock) }).unwrap_err();
+    assert!(error.to_string().contains("/data holds no database"), "{error}");
+}
+
+#[test]
 fn a_backup_is_a_database_of_its_own() {
     let (vfs, clock): (Arc<dyn Vfs>, _) = (Arc::new(MemFs::default()), Arc::new(VirtualClock::at(DAY)));
     let engine = Engine::open(options(&vfs, &clock)).unwrap();

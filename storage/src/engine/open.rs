@@ -104,6 +104,14 @@ fn prepare_directory(options: &EngineOptions, layout: &Layout) -> Result<Option<
                 layout.root().display()
             )));
         }
+        let marks = [Catalog::file_in(layout.root()), layout.wal(), layout.segments()];
+        let there = marks.iter().map(|mark| vfs.exists(mark).map_err(at_path(mark)));
+        if !there.collect::<Result<Vec<bool>>>()?.contains(&true) {
+            return Err(StorageError::Invalid(format!(
+                "{} holds no database: it has neither a catalog nor segments nor a log; is it the right directory?",
+                layout.root().display()
+            )));
+        }
         return Ok(None);
     }
     create_root(&**vfs, layout.root())?;
