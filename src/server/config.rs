@@ -22,6 +22,8 @@ pub struct ServerConfig {
     pub lookback: Duration,
     /// How many samples one query may hold in memory.
     pub max_samples: usize,
+    /// Which of PromQL's features that Prometheus hides behind `--enable-feature` are on.
+    pub query_features: QueryFeatures,
     /// Whether `/api/v1/admin` may be used: it deletes data.
     pub enable_admin_api: bool,
     /// Whether addresses that others can reach may be served although there is no login.
@@ -45,6 +47,7 @@ impl Default for ServerConfig {
             query_timeout: Duration::from_secs(120),
             lookback: Duration::from_secs(300),
             max_samples: 50_000_000,
+            query_features: QueryFeatures::default(),
             enable_admin_api: false,
             insecure_no_auth: false,
             cors_origin: ".*".to_owned(),
@@ -53,6 +56,15 @@ impl Default for ServerConfig {
             retention_text: String::new(),
         }
     }
+}
+
+/// Features of PromQL that are off unless somebody turns them on, as in Prometheus.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QueryFeatures {
+    /// Functions and aggregations that Prometheus calls experimental (`promql-experimental-functions`).
+    pub experimental_functions: bool,
+    /// `__name__` is dropped at the end of a query instead of by each operator (`promql-delayed-name-removal`).
+    pub delayed_name_removal: bool,
 }
 
 /// One address to listen on.

@@ -116,6 +116,8 @@ fn options(request: &Request<'_>, deadline: Instant) -> Result<QueryOptions, Api
         max_samples: config.max_samples,
         deadline: Some(Deadline::after(std::sync::Arc::clone(&request.app.clock), left)),
         cancel: Some(std::sync::Arc::clone(request.cancel)),
+        experimental_functions: config.query_features.experimental_functions,
+        delayed_name_removal: config.query_features.delayed_name_removal,
         ..QueryOptions::default()
     })
 }
