@@ -9,7 +9,7 @@ use super::{
     grid::{Grid, Series, is_absent},
     kernels::RangeFn,
     plan::{Kind, Node},
-    stream::{HistogramRule, Leaf, Stream},
+    stream::{Leaf, Stage, Stream},
 };
 use crate::{ast::PosRange, functions::Function};
 
@@ -115,8 +115,8 @@ impl<'q> Evaluator<'q> {
     }
 
     /// A function of each float.
-    fn each(&self, node: &'q Node<'q>, grid: Grid, apply: super::stream::Apply<'q>) -> Result<Stream<'q>> {
-        Ok(self.stream(node, grid)?.then(true, HistogramRule::Drop, apply))
+    fn each(&self, node: &'q Node<'q>, grid: Grid, apply: super::stream::FloatChange<'q>) -> Result<Stream<'q>> {
+        Ok(self.stream(node, grid)?.then(true, Stage::Floats(apply)))
     }
 
     fn clamp(&self, name: &str, args: &'q [Node<'q>], grid: Grid) -> Result<Stream<'q>> {
@@ -160,7 +160,7 @@ impl<'q> Evaluator<'q> {
             }
             s.histograms.clear();
         }
-        Ok(self.ready(series, grid).then(true, HistogramRule::Drop, Box::new(|_| ())))
+        Ok(self.ready(series, grid).then(true, Stage::Floats(Box::new(|_| ()))))
     }
 
     /// A function of a range, series by series.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use chronolith_storage::Histogram;
+use chronolith_storage::FloatHistogram;
 
 use super::{
     fold::{Assignment, assign},
@@ -94,7 +94,7 @@ impl Choice {
 struct Column {
     index: usize,
     values: Vec<f64>,
-    histograms: Vec<(u32, Arc<Histogram>)>,
+    histograms: Vec<(u32, Arc<FloatHistogram>)>,
 }
 
 /// Picks series of each group at each step. The columns are offered in the order of the series, as ties need it.
