@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::ServerError;
+use crate::Features;
 
 /// The address that is listened on when none was asked for: Prometheus' port, on loopback.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9090";
@@ -22,8 +23,8 @@ pub struct ServerConfig {
     pub lookback: Duration,
     /// How many samples one query may hold in memory.
     pub max_samples: usize,
-    /// Which of PromQL's features that Prometheus hides behind `--enable-feature` are on.
-    pub query_features: QueryFeatures,
+    /// What Prometheus' `--enable-feature` switches on.
+    pub features: Features,
     /// Whether `/api/v1/admin` may be used: it deletes data.
     pub enable_admin_api: bool,
     /// Whether addresses that others can reach may be served although there is no login.
@@ -47,7 +48,7 @@ impl Default for ServerConfig {
             query_timeout: Duration::from_secs(120),
             lookback: Duration::from_secs(300),
             max_samples: 50_000_000,
-            query_features: QueryFeatures::default(),
+            features: Features::default(),
             enable_admin_api: false,
             insecure_no_auth: false,
             cors_origin: ".*".to_owned(),
@@ -56,15 +57,6 @@ impl Default for ServerConfig {
             retention_text: String::new(),
         }
     }
-}
-
-/// Features of PromQL that are off unless somebody turns them on, as in Prometheus.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct QueryFeatures {
-    /// Functions and aggregations that Prometheus calls experimental (`promql-experimental-functions`).
-    pub experimental_functions: bool,
-    /// `__name__` is dropped at the end of a query instead of by each operator (`promql-delayed-name-removal`).
-    pub delayed_name_removal: bool,
 }
 
 /// One address to listen on.

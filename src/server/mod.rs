@@ -33,7 +33,7 @@ use tokio::{
 };
 
 use app::App;
-pub use config::{Limits, Listen, QueryFeatures, ServerConfig, check_exposure};
+pub use config::{Limits, Listen, ServerConfig, check_exposure};
 /// The command line shows answers of a data directory as the API writes them.
 pub(crate) use prometheus::result_json;
 

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
 use chronolith::ingest::snappy;
-use chronolith::server::{Listen, QueryFeatures, Server, ServerConfig};
+use chronolith::Features;
+use chronolith::server::{Listen, Server, ServerConfig};
 use chronolith_storage::clock::VirtualClock;
 use chronolith_storage::engine::{Engine, EngineOptions};
 use tokio::sync::oneshot;
@@ -123,7 +124,7 @@ impl Ours {
         let engine = Engine::open(EngineOptions { clock, ..EngineOptions::in_memory() }).map_err(|e| e.to_string())?;
         let config = ServerConfig {
             listen: vec![Listen::asked("127.0.0.1:0")],
-            query_features: QueryFeatures { experimental_functions: true, delayed_name_removal },
+            features: Features { delayed_name_removal, use_start_timestamps: true, ..Features::default() },
             ..ServerConfig::default()
         };
         let server = Server::bind(config, engine).map_err(|e| e.to_string())?;

@@ -2,7 +2,7 @@
 
 use chronolith_promql::parse_selector;
 use chronolith_storage::{
-    Buckets, Histogram, Labels, SampleBuffer, SeriesSource, TimeRange,
+    Histogram, Labels, SampleBuffer, SeriesSource, TimeRange,
     model::{
         histogram::CUSTOM_BUCKETS_SCHEMA,
         is_stale,
@@ -137,11 +137,8 @@ fn write(text: &mut Exposition, labels: &Labels, timestamp: i64, last: &Last) {
 
 /// The count of a histogram with custom buckets, and its bounds with the observations up to each.
 fn cumulative(histogram: &Histogram) -> (f64, Vec<(String, f64)>) {
-    let count = match &histogram.buckets {
-        Buckets::Integer { count, .. } => *count as f64,
-        Buckets::Float { count, .. } => *count,
-    };
-    let mut placed = super::histogram_json::buckets_of(histogram, true).into_iter().peekable();
+    let histogram = histogram.to_float();
+    let mut placed = super::histogram_json::buckets_of(&histogram, true).into_iter().peekable();
     let mut below = 0.0;
     let buckets = histogram.custom_values.iter().zip(0i32..).map(|(bound, index)| {
         while let Some((_, n)) = placed.next_if(|(at, _)| *at <= index) {
@@ -151,5 +148,5 @@ fn cumulative(histogram: &Histogram) -> (f64, Vec<(String, f64)>) {
         crate::server::json::number(&mut le, *bound);
         (String::from_utf8(le).unwrap_or_default(), below)
     });
-    (count, buckets.collect())
+    (histogram.count, buckets.collect())
 }

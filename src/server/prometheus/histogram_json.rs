@@ -1,6 +1,6 @@
 //! Native histograms as Prometheus' API writes them: count, sum, and every bucket that is not empty.
 
-use chronolith_storage::{Buckets, Histogram, Span, model::histogram::CUSTOM_BUCKETS_SCHEMA};
+use chronolith_storage::{FloatHistogram, Span, model::histogram::CUSTOM_BUCKETS_SCHEMA};
 
 use super::bucket_bounds::exponential_bound;
 use crate::server::json;
@@ -34,12 +34,9 @@ impl Rule {
 }
 
 /// Appends a histogram as an object.
-pub(crate) fn write(out: &mut Vec<u8>, histogram: &Histogram) {
+pub(crate) fn write(out: &mut Vec<u8>, histogram: &FloatHistogram) {
     let custom = histogram.schema == CUSTOM_BUCKETS_SCHEMA;
-    let (count, zero_count) = match &histogram.buckets {
-        Buckets::Integer { count, zero_count, .. } => (*count as f64, *zero_count as f64),
-        Buckets::Float { count, zero_count, .. } => (*count, *zero_count),
-    };
+    let (count, zero_count) = (histogram.count, histogram.zero_count);
     out.extend_from_slice(br#"{"count":"#);
     json::value(out, count);
     out.extend_from_slice(br#","sum":"#);
@@ -123,19 +120,12 @@ fn custom_bucket(bounds: &[f64], index: i32, count: f64) -> Bucket {
     Bucket { lower: bound(index.saturating_sub(1)), upper: bound(index), count }
 }
 
-/// The index and the absolute count of each bucket of one side.
-pub(crate) fn buckets_of(histogram: &Histogram, positive: bool) -> Vec<(i32, f64)> {
-    let spans = if positive { &histogram.positive_spans } else { &histogram.negative_spans };
-    match &histogram.buckets {
-        Buckets::Float { positive: p, negative: n, .. } => place(spans, if positive { p } else { n }.iter().copied()),
-        Buckets::Integer { positive: p, negative: n, .. } => {
-            let deltas = if positive { p } else { n };
-            let absolute = deltas.iter().scan(0i64, |count, delta| {
-                *count = count.saturating_add(*delta);
-                Some(*count as f64)
-            });
-            place(spans, absolute)
-        }
+/// The index and the count of each bucket of one side.
+pub(crate) fn buckets_of(histogram: &FloatHistogram, positive: bool) -> Vec<(i32, f64)> {
+    if positive {
+        place(&histogram.positive_spans, histogram.positive_buckets.iter().copied())
+    } else {
+        place(&histogram.negative_spans, histogram.negative_buckets.iter().copied())
     }
 }
 
@@ -155,13 +145,13 @@ fn place(spans: &[Span], mut counts: impl Iterator<Item = f64>) -> Vec<(i32, f64
 
 #[cfg(test)]
 mod tests {
-    use chronolith_storage::ResetHint;
+    use chronolith_storage::{Buckets, Histogram, ResetHint};
 
     use super::*;
 
     fn text(histogram: &Histogram) -> String {
         let mut out = Vec::new();
-        write(&mut out, histogram);
+        write(&mut out, &histogram.to_float());
         String::from_utf8(out).unwrap()
     }
 

@@ -76,7 +76,7 @@ fn point(out: &mut Vec<u8>, timestamp: i64, value: f64) {
     out.push(b']');
 }
 
-fn histogram_point(out: &mut Vec<u8>, timestamp: i64, histogram: &chronolith_storage::Histogram) {
+fn histogram_point(out: &mut Vec<u8>, timestamp: i64, histogram: &chronolith_storage::FloatHistogram) {
     out.push(b'[');
     json::timestamp(out, timestamp);
     out.push(b',');

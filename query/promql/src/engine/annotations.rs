@@ -75,7 +75,7 @@ fn line_and_column(query: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The remarks on one answer. The same remark about the same place stands once.
+/// The remarks on one answer. The same remark stands once.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Annotations {
     list: Vec<Annotation>,
@@ -98,7 +98,7 @@ impl Annotations {
 
     /// Adds a remark, or merges it into the same one.
     pub(super) fn add(&mut self, new: Annotation) {
-        // As in Prometheus, equal texts are one remark, whatever their places.
+        // As in Prometheus, equal texts are one remark, and the last one's place is shown.
         if let Some(old) = self.list.iter_mut().find(|a| a.level == new.level && a.message == new.message) {
             if let (Some(o), Some(n)) = (&mut old.forced_monotonicity, &new.forced_monotonicity) {
                 o.time = (o.time.0.min(n.time.0), o.time.1.max(n.time.1));
@@ -106,6 +106,7 @@ impl Annotations {
                 o.max_diff = o.max_diff.max(n.max_diff);
                 o.count += n.count;
             }
+            old.pos = new.pos;
         } else if self.list.len() < MAX_KEPT {
             self.list.push(new);
         }

@@ -9,7 +9,7 @@ use super::{
     grid::{Grid, Series, is_absent},
     kernels::RangeFn,
     plan::{Kind, Node},
-    stream::{HistogramRule, Leaf, Stream},
+    stream::{Leaf, Stage, Stream},
 };
 use crate::{ast::PosRange, functions::Function};
 
@@ -115,8 +115,8 @@ impl<'q> Evaluator<'q> {
     }
 
     /// A function of each float.
-    fn each(&self, node: &'q Node<'q>, grid: Grid, apply: super::stream::Apply<'q>) -> Result<Stream<'q>> {
-        Ok(self.stream(node, grid)?.then(true, HistogramRule::Drop, apply))
+    fn each(&self, node: &'q Node<'q>, grid: Grid, apply: super::stream::FloatChange<'q>) -> Result<Stream<'q>> {
+        Ok(self.stream(node, grid)?.then(true, Stage::Floats(apply)))
     }
 
     fn clamp(&self, name: &str, args: &'q [Node<'q>], grid: Grid) -> Result<Stream<'q>> {
@@ -160,7 +160,7 @@ impl<'q> Evaluator<'q> {
             }
             s.histograms.clear();
         }
-        Ok(self.ready(series, grid).then(true, HistogramRule::Drop, Box::new(|_| ())))
+        Ok(self.ready(series, grid).then(true, Stage::Floats(Box::new(|_| ()))))
     }
 
     /// A function of a range, series by series.
@@ -177,41 +177,23 @@ impl<'q> Evaluator<'q> {
             .ok_or_else(|| QueryError::BadData("expected a range vector".to_owned()))?;
         let (origin, times, range) = self.samples(range_arg, grid)?;
         let params = args.iter().filter(|a| !is_range(a)).map(|a| self.scalar(a, grid)).collect::<Result<Vec<_>>>()?;
-        check_params(function, &params)?;
-        let stream = Stream {
+        // Remarks are about the first argument. Prometheus puts the samples of a subquery in its place, and those have no
+        // place in the text.
+        let first = args.first().unwrap_or(range_arg);
+        let pos = if matches!(first.kind, Kind::Subquery(_)) { PosRange::default() } else { first.pos };
+        Ok(Stream {
             origin,
-            leaf: Leaf::Range { function, name, times, range, params, pos: range_arg.pos },
+            leaf: Leaf::Range { function, name, times, range, params, pos },
             stages: Vec::new(),
             grid,
             drop_name: !function.keeps_name(),
             delayed: self.options.delayed_name_removal,
-        };
-        if let (RangeFn::Quantile, Leaf::Range { params, .. }, true) = (function, &stream.leaf, stream.len() > 0) {
-            for q in params.first().into_iter().flatten() {
-                histogram::check_quantile(*q, args.first().map_or(range_arg.pos, |a| a.pos), &self.budget);
-            }
-        }
-        Ok(stream)
+        })
     }
 }
 
 fn is_range(node: &Node<'_>) -> bool {
     matches!(node.kind, Kind::Range(_) | Kind::Subquery(_))
-}
-
-fn check_params(function: RangeFn, params: &[Vec<f64>]) -> Result<()> {
-    if function != RangeFn::DoubleExponentialSmoothing {
-        return Ok(());
-    }
-    for (values, what, short) in
-        params.iter().zip(["smoothing", "trend"]).zip(["sf", "tf"]).map(|((v, w), s)| (v, w, s))
-    {
-        if let Some(bad) = values.iter().find(|v| !(**v > 0.0 && **v < 1.0)) {
-            let text = format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad:.6}");
-            return Err(QueryError::Execution(text));
-        }
-    }
-    Ok(())
 }
 
 /// At each step the value of the only float, or NaN.

@@ -71,16 +71,17 @@ fn seconds(expr: &DurationExpr, times: QueryTimes) -> Result<f64> {
 
 fn fail(expr: &DurationExpr, why: &str) -> QueryError {
     let pos = span(expr);
-    QueryError::Execution(format!("{}:{}: {why}", pos.start, pos.end))
+    QueryError::BadData(format!("{}:{}: {why}", pos.start, pos.end))
 }
 
-/// Where a duration expression stands.
+/// Where a duration expression stands. As in Prometheus, parentheses and the name of a function around two operands do
+/// not count.
 fn span(expr: &DurationExpr) -> PosRange {
     match expr {
         DurationExpr::Literal(n) => n.pos,
-        DurationExpr::Step(p) | DurationExpr::Range(p) | DurationExpr::Paren(_, p) => *p,
-        DurationExpr::MinOf(_, _, p) | DurationExpr::MaxOf(_, _, p) => *p,
-        DurationExpr::Binary { lhs, rhs, .. } => PosRange { start: span(lhs).start, end: span(rhs).end },
+        DurationExpr::Step(p) | DurationExpr::Range(p) => *p,
+        DurationExpr::Paren(inner, _) => span(inner),
+        DurationExpr::MinOf(lhs, rhs, _) | DurationExpr::MaxOf(lhs, rhs, _) | DurationExpr::Binary { lhs, rhs, .. } => PosRange { start: span(lhs).start, end: span(rhs).end },
         DurationExpr::Unary { expr, pos, .. } => PosRange { start: pos.start, end: span(expr).end },
     }
 }

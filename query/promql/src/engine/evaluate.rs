@@ -7,10 +7,10 @@ use super::{
     budget::Budget,
     error::{QueryError, Result},
     functions::math::{changes_metric, is_comparison, map, operate, operator_text},
-    grid::{ABSENT, Grid, Series, count_present, is_absent, weigh},
+    grid::{ABSENT, Grid, HistogramPoints, Series, count_present, is_absent, weigh},
     labels::{drop_metadata, merge_same_labels},
     plan::{Binary, Kind, Node, Range, Selector, Subquery},
-    stream::{HistogramRule, Leaf, Origin, Stream},
+    stream::{Leaf, Origin, Stage, Stream},
     value::{InstantSample, QueryValue, RangeSeries, SampleValue},
     window::Times,
 };
@@ -162,8 +162,11 @@ impl<'q> Evaluator<'q> {
             Kind::Invariant(inner) => self.stream(inner, grid)?,
             Kind::Negate(inner) => self.stream(inner, grid)?.then(
                 true,
-                HistogramRule::Refuse("unary minus"),
-                Box::new(|column| map(column, |v| -v)),
+                Stage::Both(Box::new(|column, histograms, _| {
+                    refuse(histograms, "unary minus")?;
+                    map(column, |v| -v);
+                    Ok(())
+                })),
             ),
             Kind::Call { func, args } => self.call(func, args, node.pos, grid)?,
             Kind::Aggregate(a) => self.ready(super::aggregate::evaluate(self, a, node.pos, grid)?, grid),
@@ -293,10 +296,17 @@ impl<'q> Evaluator<'q> {
         let drop_name = changes_metric(op) || return_bool;
         Ok(stream.then(
             drop_name,
-            HistogramRule::Refuse(operator_text(op)),
-            Box::new(move |column| with_scalars(op, return_bool, vector_left, &numbers, column)),
+            Stage::Both(Box::new(move |column, histograms, _| {
+                refuse(histograms, operator_text(op))?;
+                with_scalars(op, return_bool, vector_left, &numbers, column);
+                Ok(())
+            })),
         ))
     }
+}
+
+fn refuse(histograms: &HistogramPoints, what: &str) -> Result<()> {
+    if histograms.is_empty() { Ok(()) } else { Err(QueryError::NativeHistogram(what.to_owned())) }
 }
 
 /// Applies an operator between a column and a scalar's.
@@ -378,8 +388,8 @@ fn raw_series(labels: &Labels, buffer: &SampleBuffer) -> RangeSeries {
     out.histograms = buffer
         .histograms
         .iter()
-        .filter(|s| s.histogram.sum.to_bits() != super::grid::STALE_BITS)
-        .map(|s| (s.timestamp, std::sync::Arc::clone(&s.histogram)))
+        .filter(|s| !s.histogram.is_stale())
+        .map(|s| (s.timestamp, std::sync::Arc::new(s.histogram.to_float())))
         .collect();
     out
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chronolith_storage::{Histogram, Labels};
+use chronolith_storage::{FloatHistogram, Labels};
 
 /// Stands in a column where a series has no float at a step. These are the bits of the stale marker, which no value
 /// can have: selectors end a series at a stale marker, and arithmetic sets a bit that is clear here. So gathering a
@@ -57,7 +57,7 @@ impl Grid {
 }
 
 /// Histogram values of a series, sparse: the step and the value, by rising step. At no step there is a float too.
-pub(super) type HistogramPoints = Vec<(u32, Arc<Histogram>)>;
+pub(super) type HistogramPoints = Vec<(u32, Arc<FloatHistogram>)>;
 
 /// One series over a grid.
 #[derive(Debug, Clone)]
@@ -96,7 +96,7 @@ impl Series {
     }
 
     /// The histogram at step `k`.
-    pub(super) fn histogram(&self, k: usize) -> Option<&Arc<Histogram>> {
+    pub(super) fn histogram(&self, k: usize) -> Option<&Arc<FloatHistogram>> {
         if self.histograms.is_empty() {
             return None;
         }
@@ -121,11 +121,8 @@ pub(super) fn count_present(values: &[f64]) -> usize {
 }
 
 /// How many floats a histogram counts for: its size in memory over that of a float sample, as in Prometheus.
-pub(super) fn histogram_weight(h: &Histogram) -> usize {
-    let buckets = match &h.buckets {
-        chronolith_storage::Buckets::Integer { positive, negative, .. } => positive.len() + negative.len(),
-        chronolith_storage::Buckets::Float { positive, negative, .. } => positive.len() + negative.len(),
-    };
+pub(super) fn histogram_weight(h: &FloatHistogram) -> usize {
+    let buckets = h.positive_buckets.len() + h.negative_buckets.len();
     let spans = h.positive_spans.len() + h.negative_spans.len();
     (176 + (buckets + spans + h.custom_values.len()) * 8) / 16
 }

@@ -21,6 +21,7 @@ mod options;
 mod parallel;
 mod plan;
 mod quantile;
+mod range_step;
 mod sets;
 mod stream;
 mod value;

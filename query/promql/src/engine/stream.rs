@@ -3,15 +3,16 @@
 
 use std::{ops::Range as IndexRange, sync::Arc};
 
-use chronolith_storage::{Histogram, Labels, SampleBuffer, SeriesSet, TimeRange};
+use chronolith_storage::{FloatHistogram, Labels, SampleBuffer, SeriesSet, TimeRange};
 
 use super::{
     budget::Budget,
-    error::{QueryError, Result},
-    grid::{ABSENT, Grid, HistogramPoints, STALE_BITS, Series, count_present, histogram_weight, is_absent},
-    kernels::{Frame, Histograms, KernelScratch, RangeFn, run},
+    error::Result,
+    grid::{ABSENT, Grid, HistogramPoints, Series, is_absent},
+    kernels::{KernelScratch, RangeFn},
     labels::drop_metadata,
     parallel::{CHUNK, in_chunks},
+    range_step::{HistogramColumn, RangeStep},
     window::{NONE, Picks, Times, Windows},
 };
 use crate::ast::PosRange;
@@ -34,22 +35,20 @@ pub(super) enum Leaf {
     Ready,
 }
 
-/// What a stage does to histograms.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum HistogramRule {
-    /// They are left out, as Prometheus does.
-    Drop,
-    /// The query fails: the meaning for them is not there yet. Names what was refused.
-    Refuse(&'static str),
-}
+/// The change that a stage makes to a column of floats.
+pub(super) type FloatChange<'q> = Box<dyn Fn(&mut [f64]) + Send + Sync + 'q>;
 
-/// The change that a stage makes to a column.
-pub(super) type Apply<'q> = Box<dyn Fn(&mut [f64]) + Send + Sync + 'q>;
+/// The change that a stage makes to the values of both kinds. It is called for the floats of each series, so what it
+/// does for histograms must cost nothing where there are none.
+pub(super) type Change<'q> =
+    Box<dyn Fn(&mut [f64], &mut HistogramPoints, &Budget<'_>) -> Result<()> + Send + Sync + 'q>;
 
 /// A change of each column.
-pub(super) struct Stage<'q> {
-    pub(super) histograms: HistogramRule,
-    pub(super) apply: Apply<'q>,
+pub(super) enum Stage<'q> {
+    /// Of floats; histograms are left out, as Prometheus does.
+    Floats(FloatChange<'q>),
+    /// Of both kinds.
+    Both(Change<'q>),
 }
 
 /// A vector over a grid that is not there yet.
@@ -67,21 +66,23 @@ pub(super) struct Stream<'q> {
 /// One series' column, borrowed from the scratch or from the stream.
 pub(super) struct Produced<'b> {
     pub(super) values: &'b [f64],
-    pub(super) histograms: &'b [(u32, Arc<Histogram>)],
+    pub(super) histograms: &'b [(u32, Arc<FloatHistogram>)],
 }
 
 /// Memory that a thread reuses from series to series.
 #[derive(Default)]
 pub(super) struct Scratch {
-    buffer: SampleBuffer,
+    pub(super) buffer: SampleBuffer,
+    /// The histograms among the samples that windows are laid over.
+    pub(super) window_histograms: HistogramColumn,
     picks: Picks,
-    windows: Windows,
-    histogram_windows: Windows,
-    kernel: KernelScratch,
-    column: Vec<f64>,
-    histograms: HistogramPoints,
+    pub(super) windows: Windows,
+    pub(super) histogram_windows: Windows,
+    pub(super) kernel: KernelScratch,
+    pub(super) column: Vec<f64>,
+    pub(super) histograms: HistogramPoints,
     /// The last metric that was remarked on as no counter.
-    doubted: String,
+    pub(super) doubted: String,
 }
 
 impl<'q> Stream<'q> {
@@ -152,9 +153,9 @@ impl<'q> Stream<'q> {
     }
 
     /// Adds a stage.
-    pub(super) fn then(mut self, drop_name: bool, histograms: HistogramRule, apply: Apply<'q>) -> Self {
+    pub(super) fn then(mut self, drop_name: bool, stage: Stage<'q>) -> Self {
         self.drop_name |= drop_name;
-        self.stages.push(Stage { histograms, apply });
+        self.stages.push(stage);
         self
     }
 
@@ -178,7 +179,7 @@ impl<'q> Stream<'q> {
             scratch.column.clear();
             scratch.column.resize(self.grid.count, ABSENT);
             scratch.histograms.clear();
-            if scratch.buffer.is_empty() {
+            if scratch.buffer.is_empty() && scratch.window_histograms.is_empty() {
                 return Ok(None);
             }
             match &self.leaf {
@@ -191,13 +192,13 @@ impl<'q> Stream<'q> {
             }
         }
         for stage in &self.stages {
-            match stage.histograms {
-                HistogramRule::Refuse(what) if !scratch.histograms.is_empty() => {
-                    return Err(QueryError::NativeHistogram(what.to_owned()));
+            match stage {
+                Stage::Floats(change) => {
+                    scratch.histograms.clear();
+                    change(&mut scratch.column);
                 }
-                _ => scratch.histograms.clear(),
+                Stage::Both(change) => change(&mut scratch.column, &mut scratch.histograms, budget)?,
             }
-            (stage.apply)(&mut scratch.column);
         }
         if scratch.histograms.is_empty() && scratch.column.iter().all(|v| is_absent(*v)) {
             return Ok(None);
@@ -209,6 +210,7 @@ impl<'q> Stream<'q> {
     fn load(&self, index: usize, scratch: &mut Scratch, budget: &Budget<'_>) -> Result<()> {
         let buffer = &mut scratch.buffer;
         buffer.clear();
+        scratch.window_histograms.clear();
         match &self.origin {
             Origin::Stored { set, range } => {
                 set.read(index, *range, buffer)?;
@@ -220,11 +222,9 @@ impl<'q> Stream<'q> {
                     buffer.timestamps.push(grid.at(k));
                     buffer.values.push(*v);
                 }
-                buffer.histograms.extend(s.histograms.iter().map(|(k, h)| chronolith_storage::read::HistogramSample {
-                    timestamp: grid.at(*k as usize),
-                    start_timestamp: 0,
-                    histogram: Arc::clone(h),
-                }));
+                for (k, h) in &s.histograms {
+                    scratch.window_histograms.push(grid.at(*k as usize), 0, Arc::clone(h));
+                }
             }
         }
         Ok(())
@@ -304,6 +304,8 @@ fn pick(times: &Times, lookback: i64, timestamp: bool, scratch: &mut Scratch) {
     }
     // Both kinds: the later of the two samples counts.
     let (mut f, mut h) = (0, 0);
+    // A sample that several steps pick is converted once.
+    let mut converted: Option<(i64, Arc<FloatHistogram>)> = None;
     for (k, out) in column.iter_mut().enumerate() {
         let at = times.at(k);
         f += buffer.timestamps[f..].iter().take_while(|t| **t <= at).count();
@@ -315,154 +317,21 @@ fn pick(times: &Times, lookback: i64, timestamp: bool, scratch: &mut Scratch) {
             (Some(i), Some(s)) if s.timestamp < buffer.timestamps[i] => {
                 *out = if timestamp { seconds_of(buffer, i) } else { buffer.values[i] };
             }
-            (_, Some(s)) if is_stale(&s.histogram) => {}
+            (_, Some(s)) if s.histogram.is_stale() => {}
             (_, Some(s)) if timestamp => *out = s.timestamp as f64 / 1000.0,
-            (_, Some(s)) => histograms.push((k as u32, Arc::clone(&s.histogram))),
+            (_, Some(s)) => {
+                if converted.as_ref().is_none_or(|(t, _)| *t != s.timestamp) {
+                    converted = Some((s.timestamp, Arc::new(s.histogram.to_float())));
+                }
+                histograms.extend(converted.iter().map(|(_, value)| (k as u32, Arc::clone(value))));
+            }
             (Some(i), None) => *out = if timestamp { seconds_of(buffer, i) } else { buffer.values[i] },
             (None, None) => {}
         }
     }
 }
 
-fn is_stale(h: &Histogram) -> bool {
-    h.sum.to_bits() == STALE_BITS
-}
-
 /// The timestamp of a float sample in seconds; absent for a stale marker.
 fn seconds_of(buffer: &SampleBuffer, i: usize) -> f64 {
     if is_absent(buffer.values[i]) { ABSENT } else { buffer.timestamps[i] as f64 / 1000.0 }
-}
-
-/// A function of windows, as the leaf describes it.
-struct RangeStep<'a> {
-    function: RangeFn,
-    name: &'static str,
-    times: &'a Times,
-    range: i64,
-    params: &'a [Vec<f64>],
-    pos: PosRange,
-}
-
-impl RangeStep<'_> {
-    fn fill(&self, labels: &Labels, scratch: &mut Scratch, budget: &Budget<'_>) -> Result<()> {
-        drop_stale(&mut scratch.buffer);
-        scratch.windows.update(&scratch.buffer.timestamps, self.times, self.range);
-        if !scratch.buffer.histograms.is_empty() {
-            return self.fill_mixed(labels, scratch, budget);
-        }
-        budget.pass(scratch.windows.longest)?;
-        self.floats(scratch);
-        if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
-            self.doubt_counter(labels, scratch, budget);
-        }
-        Ok(())
-    }
-
-    /// Remarks that a metric whose rate is taken is not named like a counter.
-    fn doubt_counter(&self, labels: &Labels, scratch: &mut Scratch, budget: &Budget<'_>) {
-        let name = labels.metric_name();
-        let named = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
-        if name.is_empty() || named || scratch.doubted == name || scratch.column.iter().all(|v| is_absent(*v)) {
-            return;
-        }
-        name.clone_into(&mut scratch.doubted);
-        let name = super::labels::go_quoted(name);
-        let text = format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}");
-        budget.annotate(|a| a.info(text, self.pos));
-    }
-
-    fn floats(&self, scratch: &mut Scratch) {
-        let Scratch { buffer, windows, kernel, column, .. } = scratch;
-        let frame = Frame {
-            timestamps: &buffer.timestamps,
-            values: &buffer.values,
-            windows,
-            times: self.times,
-            range: self.range,
-            params: self.params,
-        };
-        run(self.function, &frame, kernel, column);
-    }
-
-    /// With histograms among the samples.
-    fn fill_mixed(&self, labels: &Labels, scratch: &mut Scratch, budget: &Budget<'_>) -> Result<()> {
-        let timestamps: Vec<i64> = scratch.buffer.histograms.iter().map(|s| s.timestamp).collect();
-        scratch.histogram_windows.update(&timestamps, self.times, self.range);
-        if scratch.histogram_windows.total == 0 {
-            self.floats(scratch);
-            return Ok(());
-        }
-        let weight = scratch.buffer.histograms.iter().map(|s| histogram_weight(&s.histogram)).max().unwrap_or(1);
-        budget.pass(scratch.windows.longest + scratch.histogram_windows.longest * weight)?;
-        match self.function.histograms() {
-            Histograms::Refused => return Err(QueryError::NativeHistogram(self.name.to_owned())),
-            Histograms::Ignored => {
-                self.floats(scratch);
-                let both = scratch.windows.iter().zip(scratch.histogram_windows.iter());
-                if both.into_iter().any(|((fl, fh), (hl, hh))| fl < fh && hl < hh) {
-                    let name = super::labels::go_quoted(labels.metric_name());
-                    let text = format!(
-                        "ignored histograms in a range containing both floats and histograms for metric name {name}"
-                    );
-                    budget.annotate(|a| a.info(text, self.pos));
-                }
-            }
-            Histograms::Taken => self.take_both(scratch),
-        }
-        Ok(())
-    }
-
-    /// Counts or picks among samples of both kinds.
-    fn take_both(&self, scratch: &mut Scratch) {
-        self.floats(scratch);
-        let Scratch { buffer, windows, histogram_windows, column, histograms, .. } = scratch;
-        for (k, ((fl, fh), (hl, hh))) in windows.iter().zip(histogram_windows.iter()).enumerate() {
-            if hl == hh {
-                continue;
-            }
-            let Some(out) = column.get_mut(k) else { return };
-            let (first, last) = (&buffer.histograms[hl], &buffer.histograms[hh - 1]);
-            let float_first = (fl < fh).then(|| buffer.timestamps[fl]);
-            let float_last = (fl < fh).then(|| buffer.timestamps[fh - 1]);
-            match self.function {
-                RangeFn::Count => *out = (fh - fl + hh - hl) as f64,
-                RangeFn::Present => *out = 1.0,
-                RangeFn::First if float_first.is_none_or(|t| t >= first.timestamp) => {
-                    *out = ABSENT;
-                    histograms.push((k as u32, Arc::clone(&first.histogram)));
-                }
-                RangeFn::Last if float_last.is_none_or(|t| last.timestamp >= t) => {
-                    *out = ABSENT;
-                    histograms.push((k as u32, Arc::clone(&last.histogram)));
-                }
-                RangeFn::TsOfFirst => {
-                    *out = float_first.unwrap_or(i64::MAX).min(first.timestamp) as f64 / 1000.0;
-                }
-                RangeFn::TsOfLast => *out = float_last.unwrap_or(0).max(last.timestamp) as f64 / 1000.0,
-                _ => {}
-            }
-        }
-    }
-}
-
-/// Takes stale markers out: a range has only samples.
-fn drop_stale(buffer: &mut SampleBuffer) {
-    if count_present(&buffer.values) < buffer.values.len() {
-        let SampleBuffer { timestamps, values, .. } = buffer;
-        let mut kept = 0;
-        for i in 0..values.len() {
-            if !is_absent(values[i]) {
-                values[kept] = values[i];
-                timestamps[kept] = timestamps[i];
-                kept += 1;
-            }
-        }
-        values.truncate(kept);
-        timestamps.truncate(kept);
-        // Start timestamps would no longer stand beside their samples.
-        buffer.start_timestamps.clear();
-    }
-    if buffer.histograms.iter().any(|s| is_stale(&s.histogram)) {
-        buffer.histograms.retain(|s| !is_stale(&s.histogram));
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chronolith_storage::{Histogram, Labels};
+use chronolith_storage::{FloatHistogram, Labels};
 
 use super::annotations::Annotations;
 
@@ -52,7 +52,7 @@ pub enum SampleValue {
     /// A number.
     Float(f64),
     /// A native histogram.
-    Histogram(Arc<Histogram>),
+    Histogram(Arc<FloatHistogram>),
 }
 
 /// One sample of a vector.
@@ -74,7 +74,7 @@ pub struct RangeSeries {
     /// Their values.
     pub values: Vec<f64>,
     /// The histogram samples, by rising timestamp.
-    pub histograms: Vec<(i64, Arc<Histogram>)>,
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
 }
 
 /// What a query took.

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use chronolith_storage::Histogram;
+use chronolith_storage::FloatHistogram;
 
 use super::{
     fold::{Assignment, assign},
@@ -94,7 +94,7 @@ impl Choice {
 struct Column {
     index: usize,
     values: Vec<f64>,
-    histograms: Vec<(u32, Arc<Histogram>)>,
+    histograms: Vec<(u32, Arc<FloatHistogram>)>,
 }
 
 /// Picks series of each group at each step. The columns are offered in the order of the series, as ties need it.
@@ -178,10 +178,21 @@ fn offer_column(
     Ok(())
 }
 
-/// Where between 0 and 1 a series stands: a hash of its labels, the same in every query.
+/// Where between 0 and 1 a series stands: Prometheus' hash of its labels, so that both pick the same series. It is taken
+/// over names and values, each behind its length: a byte, or 255 and three bytes for what is longer than 254.
 fn sampling_position(stream: &Stream<'_>, index: usize) -> f64 {
-    let hash = xxhash_rust::xxh3::xxh3_64(stream.labels(index).as_bytes());
-    hash as f64 / u64::MAX as f64
+    let mut bytes = Vec::new();
+    for text in stream.labels(index).iter().flat_map(|(name, value)| [name, value]) {
+        match u8::try_from(text.len()) {
+            Ok(length) if length < u8::MAX => bytes.push(length),
+            _ => {
+                let [a, b, c, ..] = text.len().to_le_bytes();
+                bytes.extend([u8::MAX, a, b, c]);
+            }
+        }
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    xxhash_rust::xxh64::xxh64(&bytes, 0) as f64 / u64::MAX as f64
 }
 
 /// Makes series of what was picked; those of one step in order, best first.
