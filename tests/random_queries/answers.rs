@@ -117,6 +117,12 @@ impl Answer {
         matches!(self, Self::Success { series, .. } if series.is_empty())
     }
 
+    /// Whether every series has this label.
+    pub(crate) fn all_have(&self, label: &str) -> bool {
+        let label = format!("{label:?}:");
+        matches!(self, Self::Success { order, .. } if order.iter().all(|series| series.contains(&label)))
+    }
+
     pub(crate) fn times(&self) -> BTreeSet<i64> {
         match self {
             Self::Success { series, .. } => series.values().flatten().map(|sample| sample.ms).collect(),

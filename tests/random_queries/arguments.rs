@@ -6,7 +6,8 @@ use crate::{
     dice::Dice,
     grammar::{Grammar, labels},
     node::Node,
-    selectors::Want,
+    rules::Rule,
+    selectors::{LABELS, Selectors, Want},
 };
 
 /// The arguments of one call.
@@ -50,6 +51,9 @@ fn text(text: &str) -> Node {
 
 fn special(grammar: Grammar, dice: &mut Dice, function: &str, i: usize) -> Option<Node> {
     match (function, i) {
+        ("rate" | "increase", 0) if grammar.peer.has(Rule::Extrapolation) => {
+            Some(Selectors { peer: grammar.peer }.range_of(dice, "c_total"))
+        }
         ("label_replace", 1) | ("label_join", 1) => {
             Some(text(*dice.pick(&["job", "new", "instance", "le", "__name__", "dst"])))
         }
@@ -59,9 +63,7 @@ fn special(grammar: Grammar, dice: &mut Dice, function: &str, i: usize) -> Optio
             Some(text(*dice.pick(&["(.*)", "a", "(?P<name>[a-c])", "", "(.)(.*)", "x|y", "nothing", ".+"])))
         }
         ("label_join", 2) => Some(text(*dice.pick(&["", "-", "/"]))),
-        ("label_join", _) | ("sort_by_label" | "sort_by_label_desc", 1..) => {
-            Some(text(*dice.pick(&["job", "instance", "le", "nosuch", "__name__", "env"])))
-        }
+        ("label_join", _) | ("sort_by_label" | "sort_by_label_desc", 1..) => Some(text(*dice.pick(LABELS))),
         ("histogram_quantiles", 1) => Some(text(*dice.pick(&["q", "quantile", "job"]))),
         ("histogram_quantile" | "quantile_over_time", 0) | ("histogram_quantiles", 2..) => Some(share(grammar, dice)),
         ("double_exponential_smoothing", 1..) => {

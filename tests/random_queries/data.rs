@@ -75,11 +75,11 @@ impl Data {
                 continue;
             }
             for labels in *label_sets {
-                series.push(random_series(dice, &format!("{name}{{{labels}}}"), *shape, points));
+                series.push(random_series(dice, &format!("{name}{{{labels}}}"), *shape, points, peer));
             }
         }
         for job in ["a", "b"] {
-            classic_histogram(dice, job, points, &mut series);
+            classic_histogram(dice, job, points, peer, &mut series);
         }
         for one in &mut series {
             if apart {
@@ -175,9 +175,9 @@ fn integers(histogram: &Histogram) -> Option<Histogram> {
     Some(Histogram { buckets, ..histogram.clone() })
 }
 
-fn random_series(dice: &mut Dice, labels: &str, shape: Shape, points: usize) -> Series {
+fn random_series(dice: &mut Dice, labels: &str, shape: Shape, points: usize, peer: Peer) -> Series {
     let points = match shape {
-        Shape::Counter => counter(dice, points),
+        Shape::Counter => counter(dice, points, peer),
         Shape::Gauge => gauge(dice, points, false),
         Shape::Wild => gauge(dice, points, true),
         Shape::One => with_gaps(dice, points, |_| "1".to_owned()),
@@ -218,9 +218,10 @@ fn with_gaps(dice: &mut Dice, points: usize, mut next: impl FnMut(&mut Dice) -> 
         .collect()
 }
 
-fn counter(dice: &mut Dice, points: usize) -> Vec<String> {
-    let (most, resets) = (*dice.pick(&[1, 10, 100]), *dice.pick(&[0, 3, 10]));
-    let mut value = if dice.percent(50) { 0 } else { dice.between(0, 1000) };
+fn counter(dice: &mut Dice, points: usize, peer: Peer) -> Vec<String> {
+    let high = peer.has(Rule::Extrapolation);
+    let (most, resets) = (*dice.pick(&[1, 10, 100]), if high { 0 } else { *dice.pick(&[0, 3, 10]) });
+    let mut value = if high { HIGH } else { dice.between(0, 1000) * dice.between(0, 1) };
     with_gaps(dice, points, |dice| {
         value = if dice.percent(resets) { dice.between(0, most) } else { value + dice.between(0, most) };
         value.to_string()
@@ -237,8 +238,11 @@ fn gauge(dice: &mut Dice, points: usize, wild: bool) -> Vec<String> {
     })
 }
 
+/// Where counters begin for [`Rule::Extrapolation`].
+const HIGH: i64 = 1_000_000;
+
 /// The buckets of a classic histogram, each a series.
-fn classic_histogram(dice: &mut Dice, job: &str, points: usize, series: &mut Vec<Series>) {
+fn classic_histogram(dice: &mut Dice, job: &str, points: usize, peer: Peer, series: &mut Vec<Series>) {
     let bounds = *dice.pick(&[
         &["0.1", "1", "2.5", "10", "+Inf"][..],
         &["0.1", "1", "+Inf"],
@@ -249,7 +253,8 @@ fn classic_histogram(dice: &mut Dice, job: &str, points: usize, series: &mut Vec
     ]);
     let holes = *dice.pick(&[0, 0, 10]);
     let disorder = *dice.pick(&[0, 0, 3]);
-    let mut counts = vec![0; bounds.len()];
+    let high = peer.has(Rule::Extrapolation);
+    let mut counts = vec![if high { HIGH } else { 0 }; bounds.len()];
     let mut rows: Vec<Vec<String>> = vec![Vec::new(); bounds.len()];
     for _ in 0..points {
         let hit = dice.below(bounds.len());
@@ -259,7 +264,7 @@ fn classic_histogram(dice: &mut Dice, job: &str, points: usize, series: &mut Vec
             let shown = if dice.percent(disorder) { (*count - 3).max(0) } else { *count };
             rows[i].push(if dice.percent(holes) { "_".to_owned() } else { shown.to_string() });
         }
-        if dice.percent(2) {
+        if dice.percent(2) && !high {
             counts.fill(0);
         }
     }

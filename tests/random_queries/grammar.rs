@@ -14,6 +14,31 @@ use crate::{
     selectors::{Selectors, Want},
 };
 
+/// Functions that Go's library and ours round differently in the last bit.
+const INEXACT: &[&str] = &[
+    "acos",
+    "acosh",
+    "asin",
+    "asinh",
+    "atan",
+    "atanh",
+    "cos",
+    "cosh",
+    "exp",
+    "ln",
+    "log10",
+    "log2",
+    "sin",
+    "sinh",
+    "tan",
+    "tanh",
+    "histogram_quantile",
+    "histogram_quantiles",
+    "histogram_fraction",
+    "histogram_stddev",
+    "histogram_stdvar",
+];
+
 /// Longer queries tell nothing more.
 const LONGEST: usize = 500;
 
@@ -22,13 +47,15 @@ const LONGEST: usize = 500;
 pub(crate) struct Grammar {
     pub(crate) peer: Peer,
     pub(crate) depth: usize,
+    /// Only what both compute to the last bit: what comes out is made a label, or compared.
+    pub(crate) exact: bool,
     in_subquery: bool,
 }
 
 /// A query.
 pub(crate) fn query(dice: &mut Dice, peer: Peer) -> Node {
     loop {
-        let grammar = Grammar { peer, depth: 1 + dice.weighted(&[20, 30, 30, 20]), in_subquery: false };
+        let grammar = Grammar { peer, depth: 1 + dice.weighted(&[20, 30, 30, 20]), exact: false, in_subquery: false };
         let node = match dice.weighted(&[88, 8, 3, 1]) {
             0 => grammar.vector(dice, Want::Any),
             1 => grammar.scalar(dice),
@@ -100,8 +127,11 @@ impl Grammar {
     }
 
     fn call(self, dice: &mut Dice, returns: ValueType) -> Node {
-        let known: Vec<&Function> =
-            FUNCTIONS.iter().filter(|f| f.returns == returns && self.peer.knows(f.name, f.experimental)).collect();
+        let known: Vec<&Function> = FUNCTIONS
+            .iter()
+            .filter(|f| f.returns == returns && self.peer.knows(f.name, f.experimental))
+            .filter(|f| !self.exact || !INEXACT.contains(&f.name))
+            .collect();
         let function = *dice.pick(&known);
         let mut node = Node::new(returns).text(format!("{}(", function.name));
         for (i, argument) in arguments::of(self.deeper(), dice, function).into_iter().enumerate() {
@@ -130,9 +160,14 @@ impl Grammar {
             AggregateOp::Avg,
         ];
         let later = [AggregateOp::LimitK, AggregateOp::LimitRatio];
-        let known = if self.peer.has(Rule::LaterSyntax) { &OPS[..OPS.len() - 4] } else { OPS };
-        debug_assert!(!self.peer.has(Rule::LaterSyntax) || later.iter().all(|op| !known.contains(op)));
-        let op = *dice.pick(known);
+        let by_chance = [AggregateOp::TopK, AggregateOp::BottomK];
+        let known: Vec<AggregateOp> = OPS
+            .iter()
+            .copied()
+            .filter(|op| !(self.peer.has(Rule::LaterSyntax) && later.contains(op)))
+            .filter(|op| !(self.peer.has(Rule::TiesByChance) && by_chance.contains(op)))
+            .collect();
+        let op = *dice.pick(&known);
         let grouping = match dice.below(5) {
             0 | 1 => String::new(),
             2 | 3 => format!(" by ({})", labels(dice)),
@@ -149,7 +184,11 @@ impl Grammar {
             };
             node = node.child(param).text(", ");
         }
-        node.child(self.deeper().vector(dice, want)).text(")")
+        let exact = self.exact || op == AggregateOp::CountValues;
+        let spread = matches!(op, AggregateOp::Stddev | AggregateOp::Stdvar) && self.peer.has(Rule::SpreadOfNaN);
+        let flat = spread || exact && self.peer.has(Rule::PlainSums);
+        let depth = if flat { 0 } else { self.deeper().depth };
+        node.child(Grammar { exact, depth, ..self }.vector(dice, want)).text(")")
     }
 }
 

@@ -12,6 +12,12 @@ use crate::{
 };
 
 const ARITHMETIC: &[&str] = &["+", "-", "*", "/", "+", "-", "*", "/", "%", "^", "atan2"];
+/// Go's library and ours round powers and angles differently in the last bit. See also [`Rule::NameAfterAtan2`].
+const fn arithmetic(grammar: Grammar) -> &'static [&'static str] {
+    if grammar.exact || grammar.peer.has(Rule::NameAfterAtan2) { EXACT } else { ARITHMETIC }
+}
+
+const EXACT: &[&str] = &["+", "-", "*", "/", "%"];
 const COMPARISONS: &[&str] = &["==", "!=", ">", "<", ">=", "<="];
 const SETS: &[&str] = &["and", "or", "unless"];
 const TRIMS: &[&str] = &["</", ">/"];
@@ -20,7 +26,7 @@ const TRIMS: &[&str] = &["</", ">/"];
 pub(crate) fn vector(grammar: Grammar, dice: &mut Dice, want: Want) -> Node {
     let later = !grammar.peer.has(Rule::LaterSyntax);
     match dice.weighted(&[45, 30, 15, if later { 5 } else { 0 }]) {
-        0 => numbers(grammar, dice, want, ARITHMETIC, false),
+        0 => numbers(grammar, dice, want, arithmetic(grammar), false),
         1 => numbers(grammar, dice, want, COMPARISONS, true),
         2 => {
             let op = *dice.pick(SETS);
@@ -35,7 +41,7 @@ pub(crate) fn vector(grammar: Grammar, dice: &mut Dice, want: Want) -> Node {
 /// An operation of two scalars.
 pub(crate) fn scalar(grammar: Grammar, dice: &mut Dice) -> Node {
     let op = if dice.percent(75) {
-        (*dice.pick(ARITHMETIC)).to_owned()
+        (*dice.pick(arithmetic(grammar))).to_owned()
     } else {
         format!("{} bool", *dice.pick(COMPARISONS))
     };
@@ -45,7 +51,8 @@ pub(crate) fn scalar(grammar: Grammar, dice: &mut Dice) -> Node {
 
 fn numbers(grammar: Grammar, dice: &mut Dice, want: Want, ops: &[&str], comparison: bool) -> Node {
     let op = format!(" {}", *dice.pick(ops));
-    let bool = if comparison && dice.percent(40) { " bool".to_owned() } else { String::new() };
+    let filters = !grammar.peer.has(Rule::FilteredMatches) && dice.percent(60);
+    let bool = if comparison && !filters { " bool".to_owned() } else { String::new() };
     let shape = dice.weighted(&[55, 30, 15]);
     let between = if shape == 0 {
         let mut clause = matching(dice);

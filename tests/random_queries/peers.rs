@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 
-use chronolith::ingest::snappy;
 use chronolith::Features;
+use chronolith::ingest::snappy;
 use chronolith::server::{Listen, Server, ServerConfig};
 use chronolith_storage::clock::VirtualClock;
 use chronolith_storage::engine::{Engine, EngineOptions};

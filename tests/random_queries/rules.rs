@@ -27,9 +27,18 @@ pub(crate) enum Rule {
     Annotations,
     /// Texts of errors were changed in many places; what kind of error it is was not.
     ErrorTexts,
-    /// Which of equal values `topk` takes, and in what order equal values are sorted, is chance.
+    /// Which of equal values `topk` and `bottomk` take, and in what order equal values are sorted, is chance.
     TiesByChance,
-    /// Sums are not compensated in 2.x: values whose sums cancel, and infinities, are not stored.
+    /// Rates are extrapolated in another order (first to where the counter was 0, then to the average distance). Counters
+    /// there stand so high and grow so slowly that they never were 0, and nothing else has a rate.
+    Extrapolation,
+    /// The name survives `atan2`, which is a fault.
+    NameAfterAtan2,
+    /// The standard deviation of one infinity or NaN is 0.
+    SpreadOfNaN,
+    /// A comparison that filters does not look for several matches among what it leaves out.
+    FilteredMatches,
+    /// Sums are not compensated in 2.x: values whose sums cancel, and infinities, are not stored; no sum becomes a label.
     PlainSums,
 }
 

@@ -20,6 +20,9 @@ pub(crate) enum Want {
 
 const FLOATS: &[&str] = &["c_total", "c", "g", "g2", "wild", "lat_bucket", "target_info", "build_info"];
 const HISTOGRAMS: &[&str] = &["h", "hg", "hc", "mix"];
+/// The labels that are sorted by and joined.
+pub(crate) const LABELS: &[&str] = &["job", "instance", "le", "nosuch", "__name__", "env"];
+
 const MATCHERS: &[&str] = &[
     r#"job="a""#,
     r#"job="b""#,
@@ -67,7 +70,12 @@ impl Selectors {
         if dice.percent(4) && want == Want::Any && !self.peer.has(Rule::FloatsOnly) {
             return Node::leaf(ValueType::Vector, *dice.pick(NAMELESS));
         }
-        let node = Node::leaf(ValueType::Vector, self.name(dice, want));
+        let name = self.name(dice, want);
+        self.matched(dice, name)
+    }
+
+    fn matched(self, dice: &mut Dice, name: &str) -> Node {
+        let node = Node::leaf(ValueType::Vector, name);
         let matchers: Vec<&str> = (0..dice.weighted(&[65, 28, 7])).map(|_| *dice.pick(MATCHERS)).collect();
         if matchers.is_empty() { node } else { node.optional(format!("{{{}}}", matchers.join(","))) }
     }
@@ -80,6 +88,16 @@ impl Selectors {
 
     pub(crate) fn range(self, dice: &mut Dice, want: Want) -> Node {
         let inner = self.plain(dice, want);
+        self.ranged(dice, inner)
+    }
+
+    /// A range of this metric.
+    pub(crate) fn range_of(self, dice: &mut Dice, name: &str) -> Node {
+        let inner = self.matched(dice, name);
+        self.ranged(dice, inner)
+    }
+
+    fn ranged(self, dice: &mut Dice, inner: Node) -> Node {
         let range = self.duration(dice);
         let node = inner.turned(ValueType::Matrix).text(format!("[{range}]"));
         let node = if dice.percent(15) { self.extension(dice, node, &[" anchored", " smoothed"]) } else { node };

@@ -81,7 +81,9 @@ fn span(expr: &DurationExpr) -> PosRange {
         DurationExpr::Literal(n) => n.pos,
         DurationExpr::Step(p) | DurationExpr::Range(p) => *p,
         DurationExpr::Paren(inner, _) => span(inner),
-        DurationExpr::MinOf(lhs, rhs, _) | DurationExpr::MaxOf(lhs, rhs, _) | DurationExpr::Binary { lhs, rhs, .. } => PosRange { start: span(lhs).start, end: span(rhs).end },
+        DurationExpr::MinOf(lhs, rhs, _) | DurationExpr::MaxOf(lhs, rhs, _) | DurationExpr::Binary { lhs, rhs, .. } => {
+            PosRange { start: span(lhs).start, end: span(rhs).end }
+        }
         DurationExpr::Unary { expr, pos, .. } => PosRange { start: pos.start, end: span(expr).end },
     }
 }
