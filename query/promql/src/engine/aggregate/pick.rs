@@ -131,6 +131,21 @@ pub(super) fn evaluate(
     finish(stream, choice, heaps, budget)
 }
 
+/// Evaluates what there is to pick from.
+pub(super) fn evaluate_all(evaluator: &Evaluator<'_>, stream: &Stream<'_>) -> Result<()> {
+    let budget = &evaluator.budget;
+    stream.in_chunks(
+        budget,
+        |scratch, chunk| {
+            for index in chunk {
+                stream.produce(index, scratch, budget)?;
+            }
+            Ok(())
+        },
+        |()| Ok(()),
+    )
+}
+
 fn refuse_histograms(column: &Column, choice: &Choice, evaluator: &Evaluator<'_>, pos: PosRange) -> Result<()> {
     if column.histograms.is_empty() {
         return Ok(());
