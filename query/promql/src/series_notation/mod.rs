@@ -1,7 +1,9 @@
 //! The series notation of Prometheus' tests: `metric{label="value"} 1+2x5 _ stale {{schema:0 sum:1}}x3`.
 
+mod classic;
 mod cursor;
 mod histogram_literal;
+mod histogram_text;
 mod load;
 mod metric;
 
@@ -9,7 +11,12 @@ use std::sync::Arc;
 
 use chronolith_storage::{Histogram, Labels, model::stale_nan};
 use cursor::Cursor;
-pub use load::{Load, LoadError, LoadedSample, LoadedSeries, SampleValue, parse_load};
+
+pub use self::{
+    classic::ClassicError,
+    histogram_text::HistogramText,
+    load::{Block, Load, LoadError, LoadedSample, LoadedSeries, SampleValue, parse_block, parse_load},
+};
 
 use crate::error::ParseError;
 

@@ -157,7 +157,7 @@ fn bad_blocks_are_named() {
         ("", "line 1: expected `load <interval>` and one series a line below it"),
         ("\nlode 5m", "line 2: expected `load <interval>` and one series a line below it"),
         ("load 5q", "line 1: invalid interval \"5q\": unknown unit \"q\" in duration \"5q\""),
-        ("load_with_nhcb 5m", "line 1: load_with_nhcb is not supported, only load is"),
+        ("load_with_nhcb 5m\nm_bucket 1", "line 1: expected bucket label in metric m_bucket"),
         ("load 5m\nm 1 $", "line 2: 1:5: parse error: unexpected '$' in series values, expected number or \"stale\""),
         ("load 5m\nm@st 1m", "line 2: @st line has no following sample line"),
         ("load 5m\nm@st 1m\nn 1", "line 2: @st metric does not match the following sample line metric"),
