@@ -51,7 +51,7 @@ pub fn options() -> QueryOptions {
     QueryOptions {
         max_samples: 10_000,
         delayed_name_removal: true,
-        experimental_functions: true,
+        use_start_timestamps: true,
         ..QueryOptions::default()
     }
 }
