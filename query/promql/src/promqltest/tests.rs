@@ -124,7 +124,7 @@ fn what_cannot_be_read_is_an_error_with_its_line() {
         ("load\n  m 1", "t.test:1: invalid load command. (load[_with_nhcb] <step:duration>)"),
         ("# a\nload 5q", "t.test:2: invalid step definition \"5q\": unknown unit \"q\" in duration \"5q\""),
         ("load 5m\n  m 1\n  m@st 1m", "t.test:3: @st line has no following sample line"),
-        ("load_with_nhcb 5m\n  m_count -1", "t.test:1: count must be non-negative: count=-1"),
+        ("load_with_nhcb 5m\n  m_count -1", "t.test:1: m: count must be non-negative: count=-1"),
         ("eval instant at 5m sum(", "t.test:1:24: parse error: unclosed left parenthesis"),
         (
             "eval range from 5m to 0 step 1m x",

@@ -14,7 +14,7 @@ use crate::{
     engine::{InstantSample, QueryValue, RangeSeries, SampleValue},
     format::float_general,
     quote::Quoted,
-    series_notation::{HistogramText, Point},
+    series_notation::Point,
 };
 
 /// Compares a value with what the case expects.
@@ -137,7 +137,7 @@ fn fits(want: &Point, found: &SampleValue) -> bool {
     match (want, found) {
         (Point::Float(want), SampleValue::Float(found)) => equal(*want, *found),
         (Point::Histogram { histogram, hint_is_written }, SampleValue::Histogram(found)) => {
-            same_histogram(&histogram.to_float(), found, *hint_is_written)
+            same_histogram(histogram, found, *hint_is_written)
         }
         _ => false,
     }
@@ -230,14 +230,14 @@ fn point_text(point: &Point) -> String {
     match point {
         Point::Gap => "_".to_owned(),
         Point::Float(v) => float_general(*v),
-        Point::Histogram { histogram, .. } => HistogramText(&histogram.to_float()).to_string(),
+        Point::Histogram { histogram, .. } => histogram.test_expression(),
     }
 }
 
 fn value_text(value: &SampleValue) -> String {
     match value {
         SampleValue::Float(v) => float_general(*v),
-        SampleValue::Histogram(h) => HistogramText(h).to_string(),
+        SampleValue::Histogram(h) => h.test_expression(),
     }
 }
 

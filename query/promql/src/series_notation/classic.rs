@@ -3,46 +3,32 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use chronolith_storage::{
-    Buckets, Histogram, Labels, LabelsBuilder, ResetHint, Span,
-    model::{histogram::CUSTOM_BUCKETS_SCHEMA, labels::METRIC_NAME},
+    Labels, LabelsBuilder,
+    model::{
+        histogram::classic::{ClassicError, ClassicHistogram},
+        labels::METRIC_NAME,
+    },
 };
 
 use super::load::{LoadedSample, LoadedSeries, SampleValue};
-use crate::format::float_general;
 
 /// The label with the upper bound of a classic bucket.
 const BOUND: &str = "le";
 
 /// Why a classic histogram cannot be converted.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
-pub enum ClassicError {
+pub enum NotClassic {
     /// A `_bucket` series has no bound.
     #[error("expected bucket label in metric {0}")]
     NoBound(Labels),
-    /// A bucket holds less than nothing.
-    #[error("bucket count must be non-negative: le={}, count={}", float_general(*.0), float_general(*.1))]
-    NegativeBucket(f64, f64),
-    /// The count is below 0.
-    #[error("count must be non-negative: count={}", float_general(*.0))]
-    NegativeCount(f64),
-    /// A bucket holds less than one with a lower bound.
-    #[error("count is not cumulative: {} < {}", float_general(*.0), float_general(*.1))]
-    NotCumulative(f64, f64),
-    /// The last bucket holds another number than the count.
-    #[error(
-        "count mismatch: count={} != le={} count={}",
-        float_general(*.0), float_general(*.1), float_general(*.2)
-    )]
-    Mismatch(f64, f64, f64),
-}
-
-/// What one moment's samples tell about a histogram.
-#[derive(Default)]
-struct Parts {
-    /// Bounds with cumulative counts.
-    buckets: Vec<(f64, f64)>,
-    count: Option<f64>,
-    sum: f64,
+    /// Its samples at one time make no histogram.
+    #[error("{labels}: {error}")]
+    Samples {
+        /// The labels that the histogram would have.
+        labels: Labels,
+        /// What is wrong with them.
+        error: ClassicError,
+    },
 }
 
 /// The part of a classic histogram that a series holds.
@@ -53,38 +39,42 @@ enum Role {
 }
 
 /// The native histograms that the series describe, sorted by labels; series that are none are passed over.
-pub(super) fn converted(series: &[LoadedSeries]) -> Result<Vec<LoadedSeries>, ClassicError> {
-    let mut histograms: BTreeMap<Labels, BTreeMap<i64, Parts>> = BTreeMap::new();
+pub(super) fn converted(series: &[LoadedSeries]) -> Result<Vec<LoadedSeries>, NotClassic> {
+    let mut histograms: BTreeMap<Labels, BTreeMap<i64, ClassicHistogram>> = BTreeMap::new();
     for s in series {
         let Some((labels, role)) = role(&s.labels)? else { continue };
         let moments = histograms.entry(labels).or_default();
         for sample in &s.samples {
             let SampleValue::Float(value) = sample.value else { continue };
-            let parts = moments.entry(sample.timestamp).or_default();
-            match role {
-                Role::Bucket(bound) => parts.buckets.push((bound, value)),
-                Role::Count => parts.count = Some(value),
-                Role::Sum => parts.sum = value,
-            }
+            let classic = moments.entry(sample.timestamp).or_default();
+            // An error stays in the histogram, and comes again when it is converted.
+            let _ = match role {
+                Role::Bucket(bound) => classic.set_bucket(bound, value),
+                Role::Count => classic.set_count(value),
+                Role::Sum => classic.set_sum(value),
+            };
         }
     }
     histograms
         .into_iter()
         .map(|(labels, moments)| {
-            let samples = moments.into_iter().map(|(timestamp, parts)| {
-                let value = SampleValue::Histogram(Arc::new(parts.convert()?));
+            let samples = moments.into_iter().map(|(timestamp, classic)| {
+                let value = SampleValue::Histogram(Arc::new(classic.convert()?.to_stored()));
                 Ok(LoadedSample { timestamp, start_timestamp: 0, value })
             });
-            Ok(LoadedSeries { labels, samples: samples.collect::<Result<_, _>>()? })
+            match samples.collect::<Result<_, ClassicError>>() {
+                Ok(samples) => Ok(LoadedSeries { labels, samples }),
+                Err(error) => Err(NotClassic::Samples { labels, error }),
+            }
         })
         .collect()
 }
 
 /// The labels of the histogram that a series is part of, and which part; `None` when it is of none.
-fn role(labels: &Labels) -> Result<Option<(Labels, Role)>, ClassicError> {
+fn role(labels: &Labels) -> Result<Option<(Labels, Role)>, NotClassic> {
     let name = labels.metric_name();
     let (base, role) = if let Some(base) = name.strip_suffix("_bucket") {
-        let bound = labels.get(BOUND).ok_or_else(|| ClassicError::NoBound(labels.clone()))?;
+        let bound = labels.get(BOUND).ok_or_else(|| NotClassic::NoBound(labels.clone()))?;
         match bound.parse::<f64>() {
             Ok(bound) if !bound.is_nan() => (base, Role::Bucket(bound)),
             _ => return Ok(None),
@@ -104,51 +94,9 @@ fn role(labels: &Labels) -> Result<Option<(Labels, Role)>, ClassicError> {
     Ok(Some((builder.build(), role)))
 }
 
-impl Parts {
-    fn convert(mut self) -> Result<Histogram, ClassicError> {
-        self.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-        // Bounds that are written in two ways are one bucket.
-        self.buckets.dedup_by(|later, first| later.0 == first.0);
-        let mut before = 0.0;
-        for (bound, count) in &self.buckets {
-            if *count < 0.0 {
-                return Err(ClassicError::NegativeBucket(*bound, *count));
-            }
-            if *count < before {
-                return Err(ClassicError::NotCumulative(*count, before));
-            }
-            before = *count;
-        }
-        // Without a count the highest bucket tells it.
-        let count = self.count.or(self.buckets.last().map(|b| b.1)).unwrap_or(0.0);
-        if count < 0.0 {
-            return Err(ClassicError::NegativeCount(count));
-        }
-        if self.buckets.last().is_none_or(|b| b.0 != f64::INFINITY) {
-            self.buckets.push((f64::INFINITY, count));
-        }
-        if let Some((bound, last)) = self.buckets.last().filter(|b| b.1 != count) {
-            return Err(ClassicError::Mismatch(count, *bound, *last));
-        }
-        let mut below = 0.0;
-        let positive: Vec<f64> = self.buckets.iter().map(|(_, c)| c - std::mem::replace(&mut below, *c)).collect();
-        Ok(Histogram {
-            schema: CUSTOM_BUCKETS_SCHEMA,
-            zero_threshold: 0.0,
-            sum: self.sum,
-            reset_hint: ResetHint::Unknown,
-            // As many as there are lines in a text.
-            positive_spans: vec![Span { offset: 0, length: positive.len() as u32 }],
-            negative_spans: Vec::new(),
-            custom_values: self.buckets.iter().map(|b| b.0).filter(|b| *b != f64::INFINITY).collect(),
-            buckets: Buckets::Float { count, zero_count: 0.0, positive, negative: Vec::new() },
-        })
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use crate::series_notation::{HistogramText, SampleValue, parse_load};
+    use crate::series_notation::{SampleValue, parse_load};
 
     #[test]
     fn classic_histograms_come_again_as_native_ones() {
@@ -166,7 +114,7 @@ mod tests {
             .samples
             .iter()
             .map(|s| match &s.value {
-                SampleValue::Histogram(h) => (s.timestamp, HistogramText(&h.to_float()).to_string()),
+                SampleValue::Histogram(h) => (s.timestamp, h.to_float().test_expression()),
                 value @ SampleValue::Float(_) => panic!("{value:?}"),
             })
             .collect();
@@ -180,10 +128,10 @@ mod tests {
     #[test]
     fn what_is_no_histogram_is_refused() {
         let cases = [
-            ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"2\"} 1", "count is not cumulative: 1 < 2"),
-            ("h_bucket{le=\"1\"} -2", "bucket count must be non-negative: le=1, count=-2"),
-            ("h_count -1", "count must be non-negative: count=-1"),
-            ("h_bucket{le=\"+Inf\"} 2\nh_count 3", "count mismatch: count=3 != le=+Inf count=2"),
+            ("h_bucket{le=\"1\"} 2\nh_bucket{le=\"2\"} 1", "h: count is not cumulative: 1 < 2"),
+            ("h_bucket{le=\"1\"} -2", "h: bucket count must be non-negative: le=1, count=-2"),
+            ("h_count -1", "h: count must be non-negative: count=-1"),
+            ("h_bucket{le=\"+Inf\"} 2\nh_count 3", "h: count mismatch: count=3 != le=+Inf count=2"),
             ("h_bucket 1", "expected bucket label in metric h_bucket"),
         ];
         for (lines, error) in cases {

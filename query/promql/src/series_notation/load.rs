@@ -6,7 +6,7 @@ use chronolith_storage::{Histogram, Labels};
 
 use super::{
     MAX_POINTS, Point,
-    classic::{self, ClassicError},
+    classic::{self, NotClassic},
     cursor::Cursor,
     metric, parse_series,
 };
@@ -68,7 +68,7 @@ pub enum LoadError {
         /// The line that the block starts with.
         line: usize,
         /// What is wrong with the histogram.
-        error: ClassicError,
+        error: NotClassic,
     },
     /// The interval is not a duration.
     #[error("line {line}: {}", self.reason())]
@@ -237,7 +237,7 @@ fn samples(points: Vec<Point>, offsets: &[Option<i64>], block: Block) -> Vec<Loa
         let value = match point {
             Point::Gap => None,
             Point::Float(value) => Some(SampleValue::Float(value)),
-            Point::Histogram { histogram, .. } => Some(SampleValue::Histogram(histogram)),
+            Point::Histogram { histogram, .. } => Some(SampleValue::Histogram(Arc::new(histogram.to_stored()))),
         };
         if let Some(value) = value {
             let offset = offsets.get(i).copied().flatten();
