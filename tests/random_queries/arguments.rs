@@ -87,8 +87,9 @@ fn special(grammar: Grammar, dice: &mut Dice, function: &str, i: usize) -> Optio
 
 /// A number that is mostly between 0 and 1.
 pub(crate) fn share(grammar: Grammar, dice: &mut Dice) -> Node {
+    // Remarks tell the number to the last digit.
     if dice.percent(12) {
-        return grammar.scalar(dice);
+        return Grammar { exact: true, ..grammar }.scalar(dice);
     }
     Node::leaf(ValueType::Scalar, *dice.pick(&["0", "0.1", "0.25", "0.5", "0.9", "0.99", "1", "0.7", "-0.5", "1.5"]))
 }
