@@ -6,8 +6,11 @@ use proptest::{collection::vec, prelude::*};
 
 use super::*;
 
-/// Spans, and whole counts for them, so that sums are exact in any order.
-fn side() -> impl Strategy<Value = (Vec<Span>, Vec<f64>)> {
+/// Spans, and counts for them.
+type Side = (Vec<Span>, Vec<f64>);
+
+/// Counts are whole, so that sums are exact in any order.
+fn side() -> impl Strategy<Value = Side> {
     (-6i32..6, vec((0i32..4, vec(0u32..9, 0..4)), 0..5)).prop_map(|(first, runs)| {
         let spans = runs
             .iter()
@@ -21,13 +24,7 @@ fn side() -> impl Strategy<Value = (Vec<Span>, Vec<f64>)> {
 fn exponential() -> impl Strategy<Value = FloatHistogram> {
     let threshold = prop::sample::select(vec![0.0f64, 0.25, 0.5, 1.0]);
     (0i32..4, threshold, 0u32..9, side(), side()).prop_map(
-        |(schema, zero_threshold, zero_count, mut p, mut n): (
-            i32,
-            f64,
-            u32,
-            (Vec<Span>, Vec<f64>),
-            (Vec<Span>, Vec<f64>),
-        )| {
+        |(schema, zero_threshold, zero_count, mut p, mut n): (i32, f64, u32, Side, Side)| {
             // No bucket lies inside of the zero bucket.
             if zero_threshold > 0.0 {
                 let first = ((zero_threshold.log2() as i32) << schema) + 1;
