@@ -45,7 +45,7 @@ pub struct QueryOptions {
     /// Whether `__name__` is dropped at the end of the query instead of by each operator (Prometheus' feature
     /// `promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
-    /// Whether functions and aggregations that Prometheus calls experimental may be used.
+    /// Whether functions, aggregations and the `fill` modifiers that Prometheus calls experimental may be used.
     pub experimental_functions: bool,
 }
 
