@@ -1,8 +1,13 @@
 //! Native histograms as Prometheus' API writes them: count, sum, and every bucket that is not empty.
 
-use chronolith_storage::{FloatHistogram, Span, model::histogram::CUSTOM_BUCKETS_SCHEMA};
+use chronolith_storage::{
+    FloatHistogram, Span,
+    model::histogram::{
+        CUSTOM_BUCKETS_SCHEMA,
+        bounds::{custom_bound, exponential_bound},
+    },
+};
 
-use super::bucket_bounds::exponential_bound;
 use crate::server::json;
 
 /// A bucket between two bounds.
@@ -113,11 +118,7 @@ impl Writer<'_> {
 }
 
 fn custom_bucket(bounds: &[f64], index: i32, count: f64) -> Bucket {
-    let bound = |i: i32| match usize::try_from(i) {
-        Ok(i) => bounds.get(i).copied().unwrap_or(f64::INFINITY),
-        Err(_) => f64::NEG_INFINITY,
-    };
-    Bucket { lower: bound(index.saturating_sub(1)), upper: bound(index), count }
+    Bucket { lower: custom_bound(index.saturating_sub(1), bounds), upper: custom_bound(index, bounds), count }
 }
 
 /// The index and the count of each bucket of one side.
