@@ -30,13 +30,7 @@ fn suite() -> Option<PathBuf> {
 
 /// The settings of Prometheus' own test engine.
 fn options(threads: usize) -> QueryOptions {
-    QueryOptions {
-        max_samples: 10_000,
-        delayed_name_removal: true,
-        experimental_functions: true,
-        threads,
-        ..QueryOptions::default()
-    }
+    QueryOptions { max_samples: 10_000, delayed_name_removal: true, threads, ..QueryOptions::default() }
 }
 
 #[derive(Default)]
