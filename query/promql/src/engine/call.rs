@@ -3,10 +3,11 @@
 use chronolith_storage::Labels;
 
 use super::{
+    budget::Budget,
     error::{QueryError, Result},
     evaluate::Evaluator,
-    functions::{absent, date, histogram, labels as label_functions, math, sort},
-    grid::{Grid, Series, is_absent},
+    functions::{absent, date, histogram, info, labels as label_functions, math, native, sort},
+    grid::{Grid, HistogramPoints, Series, is_absent},
     kernels::RangeFn,
     plan::{Kind, Node},
     stream::{Leaf, Stage, Stream},
@@ -56,6 +57,12 @@ impl<'q> Evaluator<'q> {
         if let Some(f) = math::simple(name) {
             return self.each(arg(args, 0)?, grid, Box::new(move |column| math::map(column, f)));
         }
+        if let Some(f) = native::simple(name) {
+            let change = move |column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>| {
+                native::reduce(f, column, histograms, budget)
+            };
+            return Ok(self.stream(arg(args, 0)?, grid)?.then(true, Stage::Both(Box::new(change))));
+        }
         if let Some(f) = date::named(name) {
             return match args.first() {
                 Some(node) => self.each(node, grid, Box::new(move |column| math::map(column, f))),
@@ -102,14 +109,7 @@ impl<'q> Evaluator<'q> {
             "histogram_quantile" => histogram::quantile(self, args, grid),
             "histogram_quantiles" => histogram::quantiles(self, args, grid),
             "histogram_fraction" => histogram::fraction(self, args, grid),
-            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
-                // They look at native histograms only and leave floats out.
-                let series = self.vector(arg(args, 0)?, grid)?;
-                if series.iter().any(|s| !s.histograms.is_empty()) {
-                    return Err(QueryError::NativeHistogram(name.to_owned()));
-                }
-                Ok(Vec::new())
-            }
+            "info" => info::info(self, args, grid),
             _ => Err(QueryError::Unsupported(format!("function {name}"))),
         }
     }
