@@ -291,8 +291,8 @@ pub(in crate::engine) fn quantile<'q>(
 ) -> Result<Vec<Series>> {
     let [q_arg, vector] = args else { return Err(too_few()) };
     let q = evaluator.scalar(q_arg, grid)?;
-    let histograms = Histograms::of(evaluator, vector, grid)?;
     q.iter().for_each(|q| check_quantile(*q, q_arg.pos, &evaluator.budget));
+    let histograms = Histograms::of(evaluator, vector, grid)?;
     let mut out = Vec::new();
     histograms.reduce(|_| true, &Quantile { q: &q, label: None }, &mut out)?;
     merge_same_labels(out)
@@ -306,11 +306,15 @@ pub(in crate::engine) fn quantiles<'q>(
 ) -> Result<Vec<Series>> {
     let [vector, label, q_args @ ..] = args else { return Err(too_few()) };
     let label = evaluator.text(label)?;
-    let histograms = Histograms::of(evaluator, vector, grid)?;
-    let mut out = Vec::new();
+    let mut columns = Vec::with_capacity(q_args.len());
     for q_arg in q_args {
         let q = evaluator.scalar(q_arg, grid)?;
         q.iter().for_each(|q| check_quantile(*q, q_arg.pos, &evaluator.budget));
+        columns.push(q);
+    }
+    let histograms = Histograms::of(evaluator, vector, grid)?;
+    let mut out = Vec::new();
+    for q in columns {
         // The quantile may be another at each step, and then its label is too.
         let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
         let mut distinct: Vec<f64> = Vec::new();
