@@ -1,6 +1,6 @@
 //! Function calls.
 
-use chronolith_storage::Labels;
+use chronolith_storage::{FloatHistogram, Labels, model::labels::METRIC_NAME};
 
 use super::{
     budget::Budget,
@@ -9,6 +9,7 @@ use super::{
     functions::{absent, date, histogram, info, labels as label_functions, math, native, sort},
     grid::{Grid, HistogramPoints, Series, is_absent},
     kernels::RangeFn,
+    labels::merge_same_labels,
     plan::{Kind, Node},
     stream::{Leaf, Stage, Stream},
 };
@@ -58,10 +59,7 @@ impl<'q> Evaluator<'q> {
             return self.each(arg(args, 0)?, grid, Box::new(move |column| math::map(column, f)));
         }
         if let Some(f) = native::simple(name) {
-            let change = move |column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>| {
-                native::reduce(f, column, histograms, budget)
-            };
-            return Ok(self.stream(arg(args, 0)?, grid)?.then(true, Stage::Both(Box::new(change))));
+            return self.of_histograms(f, arg(args, 0)?, grid);
         }
         if let Some(f) = date::named(name) {
             return match args.first() {
@@ -117,6 +115,25 @@ impl<'q> Evaluator<'q> {
     /// A function of each float.
     fn each(&self, node: &'q Node<'q>, grid: Grid, apply: super::stream::FloatChange<'q>) -> Result<Stream<'q>> {
         Ok(self.stream(node, grid)?.then(true, Stage::Floats(apply)))
+    }
+
+    /// A number of each native histogram; floats are left out.
+    fn of_histograms(&self, f: fn(&FloatHistogram) -> f64, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
+        let change = move |column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>| {
+            native::reduce(f, column, histograms, budget)
+        };
+        let stage = Stage::Both(Box::new(change));
+        let stream = self.stream(node, grid)?;
+        let typed = |l: &Labels| l.get("__type__").is_some() || l.get("__unit__").is_some();
+        if self.options.delayed_name_removal || !(0..stream.len()).any(|i| typed(&stream.labels(i))) {
+            return Ok(stream.then(true, stage));
+        }
+        // Where names go at once, these functions take the name alone, as they do in Prometheus.
+        let mut series = stream.then(false, stage).collect(&self.budget)?;
+        for s in &mut series {
+            s.labels = s.labels.without(METRIC_NAME);
+        }
+        Ok(self.ready(merge_same_labels(series)?, grid))
     }
 
     fn clamp(&self, name: &str, args: &'q [Node<'q>], grid: Grid) -> Result<Stream<'q>> {
