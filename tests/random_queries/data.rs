@@ -1,9 +1,6 @@
-//! Random series in the notation of Prometheus' tests, and the remote write requests that store them.
+//! Random series in the notation of Prometheus' tests.
 
-use chronolith::ingest::remote_write::{Sample, SeriesData, V1Encoder, V2Encoder};
 use chronolith_promql::duration;
-use chronolith_promql::series_notation::{LoadedSample, SampleValue, parse_load};
-use chronolith_storage::{Buckets, Histogram, read::HistogramSample};
 
 use crate::{
     dice::Dice,
@@ -86,8 +83,11 @@ impl Data {
                 // Point 0 stands at a full second.
                 one.points[0] = "_".to_owned();
             }
-            if !peer.has(Rule::FloatsOnly) && dice.percent(if one.labels.starts_with(['c', 'h']) { 40 } else { 10 }) {
-                one.starts = Some(starts(dice, one.points.len()));
+            // Native histograms with start timestamps cannot be brought to Prometheus as they are (see `messages.rs`).
+            let floats = !one.points.iter().any(|point| point.starts_with('{'));
+            if floats && !peer.has(Rule::FloatsOnly) && dice.percent(if one.labels.starts_with('c') { 40 } else { 10 })
+            {
+                one.starts = Some(starts(dice, one.points.len(), duration::parse(step).unwrap() / 1000));
             }
         }
         Data { step, series, integers: dice.percent(50) }
@@ -111,68 +111,6 @@ impl Data {
         let step = duration::parse(self.step).unwrap();
         points as i64 * step
     }
-
-    /// Requests of remote write 1.0 and 2.0.
-    pub(crate) fn requests(&self) -> Result<(Vec<u8>, Vec<u8>), String> {
-        let load = parse_load(&self.load()).map_err(|e| e.to_string())?;
-        let (mut first, mut second) = (V1Encoder::new(), V2Encoder::new());
-        for series in &load.series {
-            // A message holds samples or histograms, so each run of one kind is a message.
-            let runs = series.samples.chunk_by(|a, b| is_float(a) == is_float(b));
-            for run in runs {
-                let (floats, histograms) = self.split(run);
-                let message = SeriesData { histograms: &histograms, ..SeriesData::floats(&series.labels, &floats) };
-                first.push(&message);
-                second.push(&message);
-            }
-        }
-        Ok((first.as_bytes().to_vec(), second.finish()))
-    }
-
-    fn split(&self, run: &[LoadedSample]) -> (Vec<Sample>, Vec<HistogramSample>) {
-        let (mut floats, mut histograms) = (Vec::new(), Vec::new());
-        for LoadedSample { timestamp, start_timestamp, value } in run.iter().cloned() {
-            match value {
-                SampleValue::Float(value) => floats.push(Sample { timestamp, value, start_timestamp }),
-                SampleValue::Histogram(histogram) => {
-                    let histogram = match self.integers.then(|| integers(&histogram)).flatten() {
-                        Some(integers) => integers.into(),
-                        None => histogram,
-                    };
-                    histograms.push(HistogramSample { timestamp, start_timestamp, histogram });
-                }
-            }
-        }
-        (floats, histograms)
-    }
-}
-
-const fn is_float(sample: &LoadedSample) -> bool {
-    matches!(sample.value, SampleValue::Float(_))
-}
-
-/// The histogram with whole counts, when they are.
-fn integers(histogram: &Histogram) -> Option<Histogram> {
-    let Buckets::Float { count, zero_count, positive, negative } = &histogram.buckets else { return None };
-    let whole = |value: f64| (value.fract() == 0.0 && value >= 0.0).then_some(value as i64);
-    let deltas = |counts: &[f64]| -> Option<Vec<i64>> {
-        let mut before = 0;
-        counts
-            .iter()
-            .map(|count| {
-                let delta = whole(*count)? - before;
-                before += delta;
-                Some(delta)
-            })
-            .collect()
-    };
-    let buckets = Buckets::Integer {
-        count: whole(*count)? as u64,
-        zero_count: whole(*zero_count)? as u64,
-        positive: deltas(positive)?,
-        negative: deltas(negative)?,
-    };
-    Some(Histogram { buckets, ..histogram.clone() })
 }
 
 fn random_series(dice: &mut Dice, labels: &str, shape: Shape, points: usize, peer: Peer) -> Series {
@@ -273,16 +211,17 @@ fn classic_histogram(dice: &mut Dice, job: &str, points: usize, peer: Peer, seri
     }
 }
 
-/// Start timestamps, each as a distance from its sample: mostly one that stays until a reset.
-fn starts(dice: &mut Dice, points: usize) -> Vec<String> {
+/// Start timestamps, each as a distance from its sample: mostly one that stays until a reset. None is before 1970, which
+/// OTLP cannot say.
+fn starts(dice: &mut Dice, points: usize, step: i64) -> Vec<String> {
     let mut age = dice.between(0, 90);
-    (0..points)
-        .map(|_| {
-            age = if dice.percent(8) { dice.between(0, 20) } else { age + 15 };
+    (0..points as i64)
+        .map(|i| {
+            age = if dice.percent(8) { dice.between(0, 20) } else { age + step };
             match dice.below(12) {
                 0 => "_".to_owned(),
-                1 => format!("-{}s", dice.between(0, 40)),
-                _ => format!("-{age}s"),
+                1 => format!("-{}s", dice.between(0, 40).min(i * step)),
+                _ => format!("-{}s", age.min(i * step)),
             }
         })
         .collect()

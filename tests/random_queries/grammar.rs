@@ -49,7 +49,7 @@ pub(crate) struct Grammar {
     pub(crate) depth: usize,
     /// Only what both compute to the last bit: what comes out is made a label, or compared.
     pub(crate) exact: bool,
-    in_subquery: bool,
+    pub(crate) in_subquery: bool,
 }
 
 /// A query.

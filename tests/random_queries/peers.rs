@@ -15,6 +15,7 @@ use tokio::sync::oneshot;
 use crate::answers::{self, Answer};
 use crate::data::Data;
 use crate::http;
+use crate::messages::{self, Message};
 use crate::rules::{Peer, Rule};
 use crate::spawn::{Process, start};
 
@@ -25,6 +26,10 @@ const V1: &str = "Content-Encoding: snappy\r\nContent-Type: application/x-protob
     X-Prometheus-Remote-Write-Version: 0.1.0\r\n";
 const V2: &str = "Content-Encoding: snappy\r\nContent-Type: application/x-protobuf;proto=io.prometheus.write.v2.Request\r\n\
     X-Prometheus-Remote-Write-Version: 2.0.0\r\n";
+const JSON: &str = "Content-Type: application/json\r\n";
+/// Names that come by OTLP stay as they are.
+const CONFIG: &str = "global: {}\n";
+const CONFIG_TODAY: &str = "global: {}\notlp: {translation_strategy: NoTranslation}\n";
 /// The series stand in the first hours of 1970; so do both servers' clocks.
 const NOW_MS: i64 = 86_400_000;
 
@@ -68,16 +73,9 @@ impl Pair {
         let directory = Directory::create()?;
         let theirs = prometheus(real, &directory.0, delayed_name_removal)?;
         let pair = Pair { ours: Ours::start(delayed_name_removal)?, theirs, directory };
-        let (first, second) = data.requests()?;
-        let (headers, body) = if real.peer.has(Rule::FloatsOnly) { (V1, first) } else { (V2, second) };
-        let body = snappy::encode(&body).map_err(|e| e.to_string())?;
-        for address in [&pair.ours.address, &pair.theirs.address] {
-            let (status, reply) =
-                http::send(address, "POST /api/v1/write", headers, &body).map_err(|e| format!("{address}: {e}"))?;
-            if !(200..300).contains(&status) {
-                return Err(format!("writing to {address}: {status} {}", String::from_utf8_lossy(&reply)));
-            }
-        }
+        send(&pair.ours.address, messages::for_ours(data)?)?;
+        let theirs = if real.peer.has(Rule::FloatsOnly) { messages::for_old(data) } else { messages::for_today(data) };
+        send(&pair.theirs.address, theirs?)?;
         Ok(pair)
     }
 
@@ -97,9 +95,27 @@ impl Pair {
     }
 }
 
+fn send(address: &str, messages: Vec<Message>) -> Result<(), String> {
+    for message in messages {
+        let compressed = |body: &[u8]| snappy::encode(body).map_err(|e| e.to_string());
+        let (path, headers, body) = match message {
+            Message::RemoteWrite1(body) => ("/api/v1/write", V1, compressed(&body)?),
+            Message::RemoteWrite2(body) => ("/api/v1/write", V2, compressed(&body)?),
+            Message::Otlp(body) => ("/api/v1/otlp/v1/metrics", JSON, body.into_bytes()),
+        };
+        let (status, reply) =
+            http::send(address, &format!("POST {path}"), headers, &body).map_err(|e| format!("{address}: {e}"))?;
+        if !(200..300).contains(&status) {
+            return Err(format!("writing to {address}{path}: {status} {}", String::from_utf8_lossy(&reply)));
+        }
+    }
+    Ok(())
+}
+
 fn prometheus(real: &Real, dir: &Path, delayed_name_removal: bool) -> Result<Process, String> {
     let config = dir.join("prometheus.yml");
-    std::fs::write(&config, "global: {}\n").map_err(|e| e.to_string())?;
+    let text = if real.peer == Peer::Today { CONFIG_TODAY } else { CONFIG };
+    std::fs::write(&config, text).map_err(|e| e.to_string())?;
     start(dir, "prometheus", &real.binary, "/-/ready", |address| {
         let mut arguments = vec![
             format!("--config.file={}", config.display()),
@@ -111,6 +127,7 @@ fn prometheus(real: &Real, dir: &Path, delayed_name_removal: bool) -> Result<Pro
         if real.peer == Peer::Today {
             let delayed = if delayed_name_removal { ",promql-delayed-name-removal" } else { "" };
             arguments.push(format!("--enable-feature={FEATURES}{delayed}"));
+            arguments.push("--web.enable-otlp-receiver".to_owned());
             let accepted = "--web.remote-write-receiver.accepted-protobuf-messages";
             arguments.push(format!("{accepted}=io.prometheus.write.v2.Request"));
         }

@@ -20,6 +20,7 @@ pub(crate) struct Report {
     lacking: usize,
     differences: usize,
     shrunk: usize,
+    by_chance: usize,
 }
 
 impl Report {
@@ -33,6 +34,11 @@ impl Report {
     /// What our engine says it lacks is counted apart.
     pub(crate) fn is_known_to_lack(&self, ours: &Answer) -> bool {
         ours.lacks()
+    }
+
+    /// What Prometheus itself does not answer alike each time is no difference.
+    pub(crate) fn by_chance(&mut self) {
+        self.by_chance += 1;
     }
 
     pub(crate) fn differs(&mut self) {
@@ -52,10 +58,11 @@ impl Report {
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { asked, failed, empty, lacking, differences, .. } = self;
+        let Self { asked, failed, empty, lacking, differences, by_chance, .. } = self;
         write!(
             f,
-            "{asked} queries: {differences} differ, {lacking} not supported yet ({empty} are empty, {failed} errors for Prometheus)"
+            "{asked} queries: {differences} differ, {lacking} not supported yet ({empty} are empty, {failed} errors for \
+             Prometheus, {by_chance} by chance)"
         )
     }
 }

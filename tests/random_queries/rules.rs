@@ -51,6 +51,8 @@ const FUNCTIONS_SINCE: &[&str] = &[
     "histogram_stddev",
     "histogram_stdvar",
     "histogram_sum",
+    // Over a range with `@` it gives the first step only.
+    "predict_linear",
 ];
 
 impl Peer {
