@@ -39,6 +39,9 @@ const INEXACT: &[&str] = &[
     "histogram_stdvar",
 ];
 
+/// Functions that make much of the last bit.
+const JUMPS: &[&str] = &["sin", "cos", "tan", "floor", "ceil", "round", "sgn"];
+
 /// Longer queries tell nothing more.
 const LONGEST: usize = 500;
 
@@ -134,7 +137,8 @@ impl Grammar {
             .collect();
         let function = *dice.pick(&known);
         let mut node = Node::new(returns).text(format!("{}(", function.name));
-        for (i, argument) in arguments::of(self.deeper(), dice, function).into_iter().enumerate() {
+        let next = Grammar { exact: self.exact || JUMPS.contains(&function.name), ..self.deeper() };
+        for (i, argument) in arguments::of(next, dice, function).into_iter().enumerate() {
             node = node.text(if i > 0 { ", " } else { "" }).child(argument);
         }
         node.text(")")
