@@ -192,7 +192,10 @@ fn failures_have_the_words_of_prometheus() {
     ] {
         assert_eq!(failure(&source, query).to_string(), want, "{query}");
     }
-    assert_eq!(failure(&source, "rate(a[5m] anchored)").to_string(), "the anchored modifier is not supported yet");
+    assert_eq!(
+        failure(&source, "max_over_time(a[5m] smoothed)").to_string(),
+        "smoothed modifier can only be used with: delta, increase, rate - not with max_over_time"
+    );
     assert_eq!(failure(&source, "a + fill (0) b").to_string(), "the fill modifier is not supported yet");
     assert_eq!(failure(&source, "sort_by_label(a, \"i\")").kind(), ErrorKind::BadData);
     let range = engine::range(&source, &parse("a[5m]").expect("valid"), 0, 1, 1, &QueryOptions::default());
@@ -271,7 +274,7 @@ fn histograms_come_out_of_selectors_and_are_refused_elsewhere() {
     assert_eq!(floats(instant(&source, "count(h)", 0).expect("a count")), [("{}".to_owned(), 1.0)]);
     assert_eq!(floats(instant(&source, "count_over_time(h[1m])", 0).expect("a count")), [("{}".to_owned(), 1.0)]);
     assert_eq!(floats(instant(&source, "abs({__name__=~\"h|f\"})", 0).expect("floats")), [("{}".to_owned(), 5.0)]);
-    for query in ["rate(h[1m])", "sum(h)", "h * 2", "-h", "h + f", "histogram_quantile(0.5, h)", "histogram_sum(h)"] {
+    for query in ["sum(h)", "h * 2", "-h", "h + f", "histogram_quantile(0.5, h)", "histogram_sum(h)"] {
         let error = failure(&source, query).to_string();
         assert!(error.ends_with(" over native histograms is not supported yet"), "{query}: {error}");
         let named = query.split('(').next().filter(|name| query.starts_with(&format!("{name}(")));

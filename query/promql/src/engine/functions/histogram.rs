@@ -187,7 +187,13 @@ fn quantile_of(
                 count: 1,
             };
             evaluator.budget.annotate(|a| {
-                a.add(Annotation { level: Level::Info, message, pos, forced_monotonicity: Some(facts) });
+                a.add(Annotation {
+                    level: Level::Info,
+                    message,
+                    pos,
+                    forced_monotonicity: Some(facts),
+                    occurrences: None,
+                });
             });
         }
         value
