@@ -8,7 +8,7 @@ use chronolith_storage::Matcher;
 use super::{
     QueryOptions,
     duration::{QueryTimes, positive_ms, signed_ms},
-    error::{QueryError, Result},
+    error::Result,
 };
 use crate::{
     ast::{
@@ -322,9 +322,6 @@ impl Planner<'_> {
     }
 
     fn binary<'q>(&self, b: &'q BinaryExpr) -> Result<Built<'q>> {
-        if b.matching.as_ref().is_some_and(|m| m.fill_left.is_some() || m.fill_right.is_some()) {
-            return Err(QueryError::Unsupported("the fill modifier".to_owned()));
-        }
         let surroundings = match b.op {
             BinaryOp::TrimLower | BinaryOp::TrimUpper => self.surroundings.get().buckets(),
             _ => self.surroundings.get(),

@@ -27,7 +27,7 @@ impl<'q> Evaluator<'q> {
     pub(super) fn raw(&self, r: &Range<'q>, times: &Times) -> Result<Vec<RangeSeries>> {
         let extension = r.selector.extension;
         let range = Reach::of(r.range, extension, self.options.lookback_ms).range(times);
-        let set = self.select(&r.selector, range)?;
+        let set = self.select(r.selector.matchers, range)?;
         let (mut buffer, mut histograms) = (SampleBuffer::default(), HistogramColumn::default());
         let mut out = Vec::new();
         for i in 0..set.len() {
