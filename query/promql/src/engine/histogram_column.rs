@@ -212,8 +212,7 @@ mod tests {
     #[test]
     fn hints_are_found_by_comparing_neighbours() {
         use ResetHint::{Gauge, NotReset, Reset, Unknown};
-        let mut buffer = SampleBuffer::default();
-        buffer.histograms = vec![
+        let histograms = vec![
             sample(10, &[1.0, 1.0], NotReset),
             sample(20, &[1.0, 2.0], Unknown),
             // The count is not below that before, but a bucket is.
@@ -224,6 +223,7 @@ mod tests {
             sample(60, &[1.0, 1.0], Gauge),
             sample(70, &[9.0, 9.0], Unknown),
         ];
+        let mut buffer = SampleBuffer { histograms, ..SampleBuffer::default() };
         let want = [Unknown, NotReset, Unknown, Unknown, NotReset, Gauge, Unknown];
         assert_eq!(hints(&buffer, false, None), want);
         // What was before the first goes on in it, or not.
@@ -241,11 +241,10 @@ mod tests {
     #[test]
     fn stale_markers_begin_anew_and_are_no_samples() {
         let stale = f64::from_bits(super::super::grid::STALE_BITS);
-        let mut buffer = SampleBuffer::default();
         let mut marker = sample(20, &[], ResetHint::Unknown);
         Arc::make_mut(&mut marker.histogram).sum = stale;
-        buffer.histograms =
-            vec![sample(10, &[1.0], ResetHint::Unknown), marker, sample(30, &[2.0], ResetHint::Unknown)];
+        let histograms = vec![sample(10, &[1.0], ResetHint::Unknown), marker, sample(30, &[2.0], ResetHint::Unknown)];
+        let buffer = SampleBuffer { histograms, ..SampleBuffer::default() };
         assert_eq!(hints(&buffer, false, None), [ResetHint::Unknown; 2]);
         assert_eq!(hints(&buffer, true, None), [ResetHint::Unknown, ResetHint::NotReset]);
     }
