@@ -1,6 +1,6 @@
 //! Walks the plan once: scalars to columns, vectors to streams or series.
 
-use chronolith_storage::{Labels, SampleBuffer, SeriesSet, SeriesSource, TimeRange};
+use chronolith_storage::{Labels, Matcher, SampleBuffer, SeriesSet, SeriesSource, TimeRange};
 
 use super::{
     QueryOptions,
@@ -183,8 +183,8 @@ impl<'q> Evaluator<'q> {
         Stream::ready(series, grid, self.options.delayed_name_removal)
     }
 
-    fn select(&self, selector: &Selector<'q>, range: TimeRange) -> Result<Box<dyn SeriesSet + 'q>> {
-        let set = self.source.select(selector.matchers, range)?;
+    pub(super) fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Box<dyn SeriesSet + 'q>> {
+        let set = self.source.select(matchers, range)?;
         self.budget.count_selected(set.len());
         Ok(set)
     }
@@ -195,7 +195,7 @@ impl<'q> Evaluator<'q> {
         let lookback = self.options.lookback_ms;
         let (first, last) = times.bounds();
         let range = TimeRange::new(first.saturating_sub(lookback).saturating_add(1), last);
-        let set = self.select(selector, range)?;
+        let set = self.select(selector.matchers, range)?;
         Ok(Stream {
             origin: Origin::Stored { set, range },
             leaf: Leaf::Instant { times, lookback, timestamp },
@@ -212,7 +212,7 @@ impl<'q> Evaluator<'q> {
             Kind::Range(r) => {
                 let times = Times { grid, shift: r.selector.shift };
                 let range = stored_range(r, &times);
-                Ok((Origin::Stored { set: self.select(&r.selector, range)?, range }, times, r.range))
+                Ok((Origin::Stored { set: self.select(r.selector.matchers, range)?, range }, times, r.range))
             }
             Kind::Subquery(s) => {
                 let inner = subquery_grid(s, grid);
@@ -247,7 +247,7 @@ impl<'q> Evaluator<'q> {
             }
             Kind::Range(r) => {
                 let range = stored_range(r, &Times { grid, shift: r.selector.shift });
-                let set = self.select(&r.selector, range)?;
+                let set = self.select(r.selector.matchers, range)?;
                 let mut buffer = SampleBuffer::default();
                 let mut out = Vec::new();
                 for i in 0..set.len() {
