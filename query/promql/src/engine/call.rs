@@ -74,6 +74,7 @@ impl<'q> Evaluator<'q> {
         match name {
             "clamp" | "clamp_min" | "clamp_max" => self.clamp(name, args, grid),
             "round" => {
+                let stream = self.stream(arg(args, 0)?, grid)?;
                 let nearest = args.get(1).map(|n| self.scalar(n, grid)).transpose()?;
                 let round = move |column: &mut [f64]| {
                     for (k, v) in column.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
@@ -81,7 +82,7 @@ impl<'q> Evaluator<'q> {
                         *v = math::round(*v, nearest);
                     }
                 };
-                self.each(arg(args, 0)?, grid, Box::new(round))
+                Ok(stream.then(true, Stage::Floats(Box::new(round))))
             }
             "timestamp" => self.timestamp(arg(args, 0)?, grid),
             "vector" => {
@@ -137,7 +138,7 @@ impl<'q> Evaluator<'q> {
     }
 
     fn clamp(&self, name: &str, args: &'q [Node<'q>], grid: Grid) -> Result<Stream<'q>> {
-        let node = arg(args, 0)?;
+        let stream = self.stream(arg(args, 0)?, grid)?;
         let bound = |number: usize| self.scalar(arg(args, number)?, grid);
         let (low, high) = match name {
             "clamp" => (bound(1)?, bound(2)?),
@@ -153,7 +154,7 @@ impl<'q> Evaluator<'q> {
                 }
             }
         };
-        self.each(node, grid, Box::new(clamp))
+        Ok(stream.then(true, Stage::Floats(Box::new(clamp))))
     }
 
     /// The timestamps of samples; of what was computed, that is the step.
