@@ -210,13 +210,12 @@ impl<'q> Evaluator<'q> {
             .find(|a| is_range(a))
             .ok_or_else(|| QueryError::BadData("expected a range vector".to_owned()))?;
         let params = args.iter().filter(|a| !is_range(a)).map(|a| self.scalar(a, grid)).collect::<Result<Vec<_>>>()?;
-        check_params(function, &params)?;
         let Samples { origin, times, range, extension } = self.samples(range_arg, function, name, grid)?;
         // Remarks are about the first argument. A subquery has no place there, for Prometheus puts a selector without
         // one in its stead.
         let pos =
             args.first().filter(|a| !matches!(a.kind, Kind::Subquery(_))).map_or_else(PosRange::default, |a| a.pos);
-        let stream = Stream {
+        Ok(Stream {
             origin,
             leaf: Leaf::Range(RangeStep {
                 function,
@@ -232,33 +231,12 @@ impl<'q> Evaluator<'q> {
             grid,
             drop_name: !function.keeps_name(),
             delayed: self.options.delayed_name_removal,
-        };
-        if let (RangeFn::Quantile, Leaf::Range(step), true) = (function, &stream.leaf, stream.len() > 0) {
-            for q in step.params.first().into_iter().flatten() {
-                histogram::check_quantile(*q, args.first().map_or(range_arg.pos, |a| a.pos), &self.budget);
-            }
-        }
-        Ok(stream)
+        })
     }
 }
 
 fn is_range(node: &Node<'_>) -> bool {
     matches!(node.kind, Kind::Range(_) | Kind::Subquery(_))
-}
-
-fn check_params(function: RangeFn, params: &[Vec<f64>]) -> Result<()> {
-    if function != RangeFn::DoubleExponentialSmoothing {
-        return Ok(());
-    }
-    for (values, what, short) in
-        params.iter().zip(["smoothing", "trend"]).zip(["sf", "tf"]).map(|((v, w), s)| (v, w, s))
-    {
-        if let Some(bad) = values.iter().find(|v| !(**v > 0.0 && **v < 1.0)) {
-            let text = format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad:.6}");
-            return Err(QueryError::Execution(text));
-        }
-    }
-    Ok(())
 }
 
 /// At each step the value of the only float, or NaN.
