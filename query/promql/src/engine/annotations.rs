@@ -109,8 +109,12 @@ impl Annotations {
 
     /// Adds a remark, or merges it into the same one.
     pub(super) fn add(&mut self, new: Annotation) {
-        // As in Prometheus, equal texts are one remark, whatever their places.
+        // As in Prometheus, equal texts are one remark, whatever their places. Remarks with facts keep the place where
+        // they came up first, others have the last.
         if let Some(old) = self.list.iter_mut().find(|a| a.level == new.level && a.message == new.message) {
+            if new.forced_monotonicity.is_none() && new.occurrences.is_none() {
+                old.pos = new.pos;
+            }
             if let (Some(o), Some(n)) = (&mut old.forced_monotonicity, &new.forced_monotonicity) {
                 o.time = (o.time.0.min(n.time.0), o.time.1.max(n.time.1));
                 o.buckets = (o.buckets.0.min(n.buckets.0), o.buckets.1.max(n.buckets.1));

@@ -24,19 +24,21 @@ pub(super) struct Grid {
     pub(super) start: i64,
     pub(super) step: i64,
     pub(super) count: usize,
+    /// What was asked for, which may be after the last step.
+    pub(super) end: i64,
 }
 
 impl Grid {
     /// One step.
     pub(super) const fn instant(at: i64) -> Self {
-        Self { start: at, step: 1, count: 1 }
+        Self { start: at, step: 1, count: 1, end: at }
     }
 
     /// The steps from `start` up to and including `end`.
     pub(super) fn new(start: i64, end: i64, step: i64) -> Self {
         let step = step.max(1);
         let count = if end < start { 0 } else { (end.saturating_sub(start) / step).saturating_add(1) };
-        Self { start, step, count: usize::try_from(count).unwrap_or(usize::MAX) }
+        Self { start, step, count: usize::try_from(count).unwrap_or(usize::MAX), end }
     }
 
     /// The time of step `k`.

@@ -65,7 +65,7 @@ impl RangeStep {
         if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
             self.doubt_counter(labels, scratch, budget);
         }
-        Ok(())
+        self.check_params(scratch, budget)
     }
 
     /// Remarks that a metric whose rate is taken is not named like a counter, or, where types are labels, is none.
