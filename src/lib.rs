@@ -20,6 +20,7 @@
 pub mod cli;
 mod db;
 mod error;
+mod features;
 pub mod ingest;
 #[cfg(feature = "server")]
 pub mod server;
@@ -28,3 +29,4 @@ pub use chronolith_promql as promql;
 pub use chronolith_storage as storage;
 pub use db::{Builder, Db, QueryResult};
 pub use error::{Error, Result};
+pub use features::{Features, Standing};

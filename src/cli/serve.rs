@@ -18,7 +18,7 @@ use super::{
     time::HumanDuration,
 };
 use crate::{
-    Db,
+    Db, Features, Standing,
     server::{Listen, Server, ServerConfig, config::DEFAULT_LISTEN},
     storage::engine::Durability,
 };
@@ -102,6 +102,11 @@ pub(crate) struct ServeArgs {
     /// How old the newest sample of a series may be to count in a query [default: 5m]
     #[arg(long, value_name = "DURATION", alias = "query.lookback-delta")]
     query_lookback_delta: Option<HumanDuration>,
+    /// Switch on a feature by Prometheus' name: promql-delayed-name-removal, use-start-timestamps, type-and-unit-labels;
+    /// what else Prometheus hides behind one is always on. May be repeated
+    #[arg(long, value_name = "FEATURE", value_delimiter = ',')]
+    #[serde(deserialize_with = "one_or_more")]
+    enable_feature: Vec<String>,
     /// What is logged: error, warn, info, debug, trace, or a filter such as chronolith=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -168,6 +173,7 @@ impl ServeArgs {
             query_max_concurrency: self.query_max_concurrency.or(file.query_max_concurrency),
             query_max_samples: self.query_max_samples.or(file.query_max_samples),
             query_lookback_delta: self.query_lookback_delta.or(file.query_lookback_delta),
+            enable_feature: if self.enable_feature.is_empty() { file.enable_feature } else { self.enable_feature },
             remote_write_receiver: self.remote_write_receiver,
             log_level: self.log_level.or(file.log_level),
             unknown: BTreeMap::new(),
@@ -215,6 +221,7 @@ impl ServeArgs {
         config.max_samples = self.query_max_samples.unwrap_or(config.max_samples);
         config.enable_admin_api = self.enable_admin_api.unwrap_or(false);
         config.insecure_no_auth = self.insecure_no_auth.unwrap_or(false);
+        config.features = features(&self.enable_feature)?;
         config.flags = self.flags(dir, &config);
         Ok(config)
     }
@@ -237,10 +244,30 @@ impl ServeArgs {
             ("query-max-concurrency", config.query_concurrency.to_string()),
             ("query-max-samples", config.max_samples.to_string()),
             ("query-lookback-delta", HumanDuration(config.lookback).to_string()),
+            ("enable-feature", self.enable_feature.join(",")),
             ("log-level", self.log_level.clone().unwrap_or_else(|| DEFAULT_LOG_LEVEL.to_owned())),
         ];
         flags.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
+}
+
+/// What the names switch on. A name that Prometheus has and that has no meaning here is noted; one that nobody has is
+/// more likely a slip than a wish.
+fn features(names: &[String]) -> Result<Features, CliError> {
+    let mut features = Features::default();
+    for name in names.iter().map(|n| n.trim()).filter(|n| !n.is_empty()) {
+        match features.enable(name) {
+            Standing::SwitchedOn | Standing::AlwaysOn => {}
+            Standing::NoMeaning => note(&format!("note: the feature {name} has no meaning here and changes nothing")),
+            Standing::Unknown => {
+                return Err(CliError::Usage(format!(
+                    "--enable-feature {name:?} is no feature: promql-delayed-name-removal, use-start-timestamps and \
+                     type-and-unit-labels can be switched on"
+                )));
+            }
+        }
+    }
+    Ok(features)
 }
 
 /// Reads the file's text; unknown keys are named.
@@ -296,13 +323,14 @@ mod tests {
                 "query-max-concurrency" | "query-max-samples" => "7",
                 "durability" => "\"os\"",
                 "retention-size" | "memory-budget" => "\"64MB\"",
+                "enable-feature" => "[\"use-start-timestamps\"]",
                 "retention-time" | "query-timeout" | "query-lookback-delta" => "\"30d\"",
                 _ => "\"x\"",
             };
             read(&format!("{option} = {value}")).unwrap();
             keys += 1;
         }
-        assert_eq!(keys, 13);
+        assert_eq!(keys, 14);
     }
 
     #[test]
@@ -317,11 +345,13 @@ mod tests {
         let theirs = read(
             "--web.listen-address=127.0.0.1:1 --storage.tsdb.path=p --storage.tsdb.retention.time=3d \
              --storage.tsdb.retention.size=1GB --web.enable-admin-api --web.enable-remote-write-receiver \
-             --query.timeout=9s --query.max-concurrency=3 --query.max-samples=4 --query.lookback-delta=1m",
+             --query.timeout=9s --query.max-concurrency=3 --query.max-samples=4 --query.lookback-delta=1m \
+             --enable-feature=use-start-timestamps,native-histograms",
         );
         let ours = read(
             "--listen 127.0.0.1:1 --data-dir p --retention-time 3d --retention-size 1GB --enable-admin-api \
-             --query-timeout 9s --query-max-concurrency 3 --query-max-samples 4 --query-lookback-delta 1m",
+             --query-timeout 9s --query-max-concurrency 3 --query-max-samples 4 --query-lookback-delta 1m \
+             --enable-feature use-start-timestamps --enable-feature native-histograms",
         );
         assert_eq!(theirs, ours);
         assert_eq!(ours.1, 60);

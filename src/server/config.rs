@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::ServerError;
+use crate::Features;
 
 /// The address that is listened on when none was asked for: Prometheus' port, on loopback.
 pub const DEFAULT_LISTEN: &str = "127.0.0.1:9090";
@@ -22,6 +23,8 @@ pub struct ServerConfig {
     pub lookback: Duration,
     /// How many samples one query may hold in memory.
     pub max_samples: usize,
+    /// What Prometheus' `--enable-feature` switches on.
+    pub features: Features,
     /// Whether `/api/v1/admin` may be used: it deletes data.
     pub enable_admin_api: bool,
     /// Whether addresses that others can reach may be served although there is no login.
@@ -45,6 +48,7 @@ impl Default for ServerConfig {
             query_timeout: Duration::from_secs(120),
             lookback: Duration::from_secs(300),
             max_samples: 50_000_000,
+            features: Features::default(),
             enable_admin_api: false,
             insecure_no_auth: false,
             cors_origin: ".*".to_owned(),

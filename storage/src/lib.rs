@@ -22,7 +22,7 @@ pub mod wal;
 pub use error::{Result, StorageError};
 pub use model::{
     exemplar::Exemplar,
-    histogram::{Buckets, FloatHistogram, Histogram, ResetHint, Span},
+    histogram::{Bucket, Buckets, FloatHistogram, Histogram, HistogramMathError, Reconciled, ResetHint, Span},
     labels::{Labels, LabelsBuilder},
     matcher::{MatchOp, Matcher, MatcherError},
     metadata::{MetricKind, MetricMetadata},

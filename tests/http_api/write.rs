@@ -4,7 +4,11 @@ use chronolith::ingest::{
     remote_write::{Sample, SeriesData, V1Encoder},
     snappy,
 };
-use chronolith_storage::{Buckets, Histogram, Labels, ResetHint, Span, read::HistogramSample};
+use chronolith_storage::{
+    Buckets, Histogram, Labels, ResetHint, Span,
+    model::metadata::{MetricKind, MetricMetadata},
+    read::HistogramSample,
+};
 use serde_json::json;
 
 use crate::harness::{NOW, Reply, TestServer, labels, target, v2};
@@ -71,6 +75,27 @@ fn version_2_is_taken_and_counted() {
         json!([NOW / 1000, {"count": "4", "sum": "7", "buckets":
             [[3, "-0.001", "0.001", "1"], [0, "0.5", "1", "1"], [0, "1", "2", "2"]]}])
     );
+}
+
+#[test]
+fn type_and_unit_become_labels_where_that_is_switched_on() {
+    let metadata = MetricMetadata { kind: MetricKind::Counter, help: "h".to_owned(), unit: "seconds".to_owned() };
+    let series = labels(r#"up{job="a",__type__="gauge"}"#);
+    let samples = [Sample::new(NOW, 1.0)];
+    let message = v2(&[SeriesData { metadata: Some(&metadata), ..SeriesData::floats(&series, &samples) }]);
+    let query = target("/api/v1/query", &[("query", "up"), ("time", &(NOW / 1000).to_string())]);
+    let found = |server: &TestServer| server.data(&query)["result"][0]["metric"].clone();
+
+    let typed = TestServer::configured(|c| c.features.type_and_unit_labels = true);
+    for _ in 0..2 {
+        assert_eq!(typed.write_v2(&message).status, 204);
+    }
+    let expected = json!({"__name__": "up", "__type__": "counter", "__unit__": "seconds", "job": "a"});
+    assert_eq!(found(&typed), expected);
+
+    let plain = TestServer::start();
+    assert_eq!(plain.write_v2(&message).status, 204);
+    assert_eq!(found(&plain), json!({"__name__": "up", "__type__": "gauge", "job": "a"}));
 }
 
 #[test]

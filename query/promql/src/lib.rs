@@ -13,6 +13,7 @@ mod lexer;
 mod parser;
 mod printer;
 mod printer_pretty;
+pub mod promqltest;
 mod quote;
 pub mod series_notation;
 

@@ -138,11 +138,11 @@ fn write(text: &mut Exposition, labels: &Labels, timestamp: i64, last: &Last) {
 /// The count of a histogram with custom buckets, and its bounds with the observations up to each.
 fn cumulative(histogram: &Histogram) -> (f64, Vec<(String, f64)>) {
     let histogram = histogram.to_float();
-    let mut placed = super::histogram_json::buckets_of(&histogram, true).into_iter().peekable();
+    let mut placed = histogram.positive_buckets().peekable();
     let mut below = 0.0;
     let buckets = histogram.custom_values.iter().zip(0i32..).map(|(bound, index)| {
-        while let Some((_, n)) = placed.next_if(|(at, _)| *at <= index) {
-            below += n;
+        while let Some(bucket) = placed.next_if(|b| b.index <= index) {
+            below += bucket.count;
         }
         let mut le = Vec::new();
         crate::server::json::number(&mut le, *bound);

@@ -1,16 +1,8 @@
 //! Native histograms as Prometheus' API writes them: count, sum, and every bucket that is not empty.
 
-use chronolith_storage::{FloatHistogram, Span, model::histogram::CUSTOM_BUCKETS_SCHEMA};
+use chronolith_storage::{FloatHistogram, model::histogram::Bucket};
 
-use super::bucket_bounds::exponential_bound;
 use crate::server::json;
-
-/// A bucket between two bounds.
-struct Bucket {
-    lower: f64,
-    upper: f64,
-    count: f64,
-}
 
 /// Which of a bucket's bounds belong to it, by the API's number.
 #[derive(Clone, Copy)]
@@ -23,8 +15,8 @@ enum Rule {
 }
 
 impl Rule {
-    const fn of(lower_inclusive: bool, upper_inclusive: bool) -> Self {
-        match (lower_inclusive, upper_inclusive) {
+    const fn of(bucket: &Bucket) -> Self {
+        match (bucket.lower_inclusive, bucket.upper_inclusive) {
             (true, true) => Self::ClosedBoth,
             (true, false) => Self::OpenRight,
             (false, true) => Self::OpenLeft,
@@ -35,117 +27,31 @@ impl Rule {
 
 /// Appends a histogram as an object.
 pub(crate) fn write(out: &mut Vec<u8>, histogram: &FloatHistogram) {
-    let custom = histogram.schema == CUSTOM_BUCKETS_SCHEMA;
-    let (count, zero_count) = (histogram.count, histogram.zero_count);
     out.extend_from_slice(br#"{"count":"#);
-    json::value(out, count);
+    json::value(out, histogram.count);
     out.extend_from_slice(br#","sum":"#);
     json::value(out, histogram.sum);
-    let before = out.len();
-    let mut buckets = Writer { out, zero_threshold: histogram.zero_threshold };
-
-    let mut negative = buckets_of(histogram, false);
-    negative.reverse();
-    for (index, count) in negative {
-        let bucket = Bucket {
-            lower: -exponential_bound(index, histogram.schema),
-            upper: -exponential_bound(index.saturating_sub(1), histogram.schema),
-            count,
-        };
-        buckets.exponential(bucket);
+    let mut separator: &[u8] = br#","buckets":["#;
+    for bucket in histogram.all_buckets().filter(|b| b.count != 0.0) {
+        out.extend_from_slice(separator);
+        separator = b",";
+        out.extend_from_slice(&[b'[', b'0' + Rule::of(&bucket) as u8, b',']);
+        json::value(out, bucket.lower);
+        out.push(b',');
+        json::value(out, bucket.upper);
+        out.push(b',');
+        json::value(out, bucket.count);
+        out.push(b']');
     }
-    if zero_count > 0.0 {
-        let width = histogram.zero_threshold;
-        buckets.bucket(&Bucket { lower: -width, upper: width, count: zero_count }, Rule::ClosedBoth);
-    }
-    for (index, count) in buckets_of(histogram, true) {
-        if custom {
-            buckets.bucket(&custom_bucket(&histogram.custom_values, index, count), Rule::of(index == 0, true));
-        } else {
-            let bucket = Bucket {
-                lower: exponential_bound(index.saturating_sub(1), histogram.schema),
-                upper: exponential_bound(index, histogram.schema),
-                count,
-            };
-            buckets.exponential(bucket);
-        }
-    }
-    if out.len() > before {
+    if separator == b"," {
         out.push(b']');
     }
     out.push(b'}');
 }
 
-/// Writes `,"buckets":[` before the first bucket and a comma before the others.
-struct Writer<'o> {
-    out: &'o mut Vec<u8>,
-    zero_threshold: f64,
-}
-
-impl Writer<'_> {
-    /// A bucket of an exponential schema, cut where it reaches into the zero bucket.
-    fn exponential(&mut self, mut bucket: Bucket) {
-        // Bounds are inclusive on the side that is further from zero, told before the cut.
-        let rule = Rule::of(bucket.lower < 0.0, bucket.upper > 0.0);
-        if bucket.upper < 0.0 && bucket.upper > -self.zero_threshold {
-            bucket.upper = -self.zero_threshold;
-        } else if bucket.lower > 0.0 && bucket.lower < self.zero_threshold {
-            bucket.lower = self.zero_threshold;
-        }
-        self.bucket(&bucket, rule);
-    }
-
-    fn bucket(&mut self, bucket: &Bucket, rule: Rule) {
-        if bucket.count == 0.0 {
-            return;
-        }
-        // The object so far ends with the sum's quote, or with a bucket's bracket.
-        let first = self.out.last() == Some(&b'"');
-        self.out.extend_from_slice(if first { br#","buckets":["# } else { b"," });
-        self.out.extend_from_slice(&[b'[', b'0' + rule as u8, b',']);
-        json::value(self.out, bucket.lower);
-        self.out.push(b',');
-        json::value(self.out, bucket.upper);
-        self.out.push(b',');
-        json::value(self.out, bucket.count);
-        self.out.push(b']');
-    }
-}
-
-fn custom_bucket(bounds: &[f64], index: i32, count: f64) -> Bucket {
-    let bound = |i: i32| match usize::try_from(i) {
-        Ok(i) => bounds.get(i).copied().unwrap_or(f64::INFINITY),
-        Err(_) => f64::NEG_INFINITY,
-    };
-    Bucket { lower: bound(index.saturating_sub(1)), upper: bound(index), count }
-}
-
-/// The index and the count of each bucket of one side.
-pub(crate) fn buckets_of(histogram: &FloatHistogram, positive: bool) -> Vec<(i32, f64)> {
-    if positive {
-        place(&histogram.positive_spans, histogram.positive_buckets.iter().copied())
-    } else {
-        place(&histogram.negative_spans, histogram.negative_buckets.iter().copied())
-    }
-}
-
-fn place(spans: &[Span], mut counts: impl Iterator<Item = f64>) -> Vec<(i32, f64)> {
-    let mut placed = Vec::new();
-    let mut index = 0i32;
-    for span in spans {
-        index = index.saturating_add(span.offset);
-        for _ in 0..span.length {
-            let Some(count) = counts.next() else { return placed };
-            placed.push((index, count));
-            index = index.saturating_add(1);
-        }
-    }
-    placed
-}
-
 #[cfg(test)]
 mod tests {
-    use chronolith_storage::{Buckets, Histogram, ResetHint};
+    use chronolith_storage::{Buckets, Histogram, ResetHint, Span, model::histogram::CUSTOM_BUCKETS_SCHEMA};
 
     use super::*;
 

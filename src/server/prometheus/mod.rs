@@ -1,7 +1,6 @@
 //! The paths that Prometheus serves, answered as Prometheus answers them.
 
 pub(crate) mod admin;
-mod bucket_bounds;
 pub(crate) mod exemplars;
 pub(crate) mod federate;
 pub(crate) mod format_query;

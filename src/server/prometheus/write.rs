@@ -7,7 +7,10 @@ use std::{cell::RefCell, collections::HashSet, sync::atomic::Ordering::Relaxed};
 use chronolith_storage::{
     Exemplar, Labels, StorageError,
     engine::{Appender, Engine, SeriesRef},
-    model::labels::METRIC_NAME,
+    model::{
+        labels::METRIC_NAME,
+        metadata::{MetricKind, MetricMetadata},
+    },
     read::HistogramSample,
 };
 use hyper::{
@@ -124,7 +127,10 @@ fn store(request: &Request<'_>, version: Version, decoded: &[u8]) -> Reply {
     let engine = &request.app.engine;
     let stored = match version {
         Version::V1 => append(engine, |batch| batch.v1(v1::WriteRequest::new(decoded))),
-        Version::V2 => append(engine, |batch| batch.v2(&v2::Request::new(decoded)?)),
+        Version::V2 => {
+            let typed = request.app.config.features.type_and_unit_labels;
+            append(engine, |batch| batch.v2(&v2::Request::new(decoded)?, typed))
+        }
     };
     let (written, refusals) = match stored {
         Ok(stored) => stored,
@@ -263,7 +269,8 @@ impl<'b, 'e> Batch<'b, 'e> {
         Ok(())
     }
 
-    fn v2(&mut self, request: &v2::Request<'_>) -> Result<(), Failure> {
+    /// With `typed`, a series has its type and unit as labels.
+    fn v2(&mut self, request: &v2::Request<'_>, typed: bool) -> Result<(), Failure> {
         let mut pairs = Vec::new();
         let mut key = Vec::new();
         // Every series of a family brings the same metadata along.
@@ -282,11 +289,22 @@ impl<'b, 'e> Batch<'b, 'e> {
             }
             key.clear();
             series.write_label_bytes(&mut key);
-            let Some(known) = self.series(Some(&key), labels, &mut pairs, samples)? else { continue };
+            let metadata = series.metadata();
+            let typed = typed.then(|| metadata.as_ref().map(|m| m.to_metadata())).flatten();
+            let known = match typed.as_ref().filter(|m| m.kind != MetricKind::Unknown || !m.unit.is_empty()) {
+                Some(metadata) => {
+                    let labels = typed_labels(series.labels(), metadata);
+                    let labels = || labels.iter().copied().map(Ok);
+                    key.extend([metadata.kind.as_str(), &metadata.unit].iter().flat_map(|t| t.bytes().chain([0])));
+                    self.series(Some(&key), labels, &mut Vec::new(), samples)?
+                }
+                None => self.series(Some(&key), labels, &mut pairs, samples)?,
+            };
+            let Some(known) = known else { continue };
             self.samples(known, series.samples(), labels)?;
             self.histograms(known, series.histograms(), labels)?;
             self.exemplars(known, series.exemplars())?;
-            if let Some(metadata) = series.metadata()
+            if let Some(metadata) = metadata
                 && let Some((_, family)) = series.labels().find(|(n, _)| *n == METRIC_NAME)
                 && families.insert(family)
             {
@@ -391,6 +409,23 @@ impl<'b, 'e> Batch<'b, 'e> {
         }
         Ok(())
     }
+}
+
+/// The labels of a series with those of its metadata among them; what the sender says of `__type__` and `__unit__`
+/// itself does not count then. Source: Prometheus' proposal PROM-39.
+fn typed_labels<'a>(
+    labels: impl Iterator<Item = (&'a str, &'a str)>,
+    metadata: &'a MetricMetadata,
+) -> Vec<(&'a str, &'a str)> {
+    let kind = if metadata.kind == MetricKind::Unknown { "" } else { metadata.kind.as_str() };
+    let own = [("__type__", kind), ("__unit__", metadata.unit.as_str())];
+    let own = own.into_iter().filter(|(_, value)| !value.is_empty());
+    let overridden = |name: &str| own.clone().any(|(n, _)| n == name);
+    let mut all: Vec<_> = labels.filter(|(name, _)| !overridden(name)).collect();
+    all.extend(own.clone());
+    // A stable sort: labels that the sender gave twice are still found.
+    all.sort_by_key(|(name, _)| *name);
+    all
 }
 
 /// Collects the labels of a series that is not known yet, checked; labels with an empty value are left out.

@@ -42,11 +42,12 @@ pub struct QueryOptions {
     pub threads: usize,
     /// The step of subqueries that name none, in milliseconds.
     pub default_subquery_step_ms: i64,
+    /// Whether rates and resets take the start timestamps of samples into account (Prometheus' feature
+    /// `use-start-timestamps`).
+    pub use_start_timestamps: bool,
     /// Whether `__name__` is dropped at the end of the query instead of by each operator (Prometheus' feature
     /// `promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
-    /// Whether functions and aggregations that Prometheus calls experimental may be used.
-    pub experimental_functions: bool,
 }
 
 impl Default for QueryOptions {
@@ -59,8 +60,8 @@ impl Default for QueryOptions {
             cancel: None,
             threads: 0,
             default_subquery_step_ms: 60_000,
+            use_start_timestamps: false,
             delayed_name_removal: false,
-            experimental_functions: false,
         }
     }
 }

@@ -239,9 +239,6 @@ impl Planner<'_> {
 
     fn call<'q>(&self, c: &'q Call) -> Result<Built<'q>> {
         let name = c.func.name;
-        if c.func.experimental && !self.options.experimental_functions {
-            return Err(QueryError::BadData(format!("function {name:?} is experimental and is not enabled")));
-        }
         if let Some(value) = self.query_context(name) {
             let node = Node { kind: Kind::Number(value), returns: ValueType::Scalar, pos: c.pos };
             return Ok(Built { node, invariant: true, wrap: false });
@@ -271,9 +268,6 @@ impl Planner<'_> {
     }
 
     fn aggregate<'q>(&self, a: &'q AggregateExpr) -> Result<Built<'q>> {
-        if matches!(a.op, AggregateOp::LimitK | AggregateOp::LimitRatio) && !self.options.experimental_functions {
-            return Err(QueryError::BadData("limitk and limit_ratio are experimental and are not enabled".to_owned()));
-        }
         let expr = self.node(&a.expr)?;
         let param = a.param.as_deref().map(|p| self.node(p)).transpose()?;
         let invariant = expr.invariant && param.as_ref().is_none_or(|p| p.invariant);

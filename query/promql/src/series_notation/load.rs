@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use chronolith_storage::{Histogram, Labels};
 
-use super::{MAX_POINTS, Point, cursor::Cursor, metric, parse_series};
+use super::{
+    MAX_POINTS, Point,
+    classic::{self, NotClassic},
+    cursor::Cursor,
+    metric, parse_series,
+};
 use crate::{
     duration::{self, DurationError},
     error::ParseError,
@@ -52,19 +57,21 @@ pub enum SampleValue {
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum LoadError {
     /// There is no `load` line.
-    #[error("line {line}: expected `load <interval>` and one series a line below it")]
+    #[error("line {line}: {}", self.reason())]
     Header {
         /// The line.
         line: usize,
     },
-    /// Classic histograms are not converted here.
-    #[error("line {line}: load_with_nhcb is not supported, only load is")]
-    WithCustomBuckets {
-        /// The line.
+    /// A classic histogram of `load_with_nhcb` cannot be converted.
+    #[error("line {line}: {}", self.reason())]
+    Classic {
+        /// The line that the block starts with.
         line: usize,
+        /// What is wrong with the histogram.
+        error: NotClassic,
     },
     /// The interval is not a duration.
-    #[error("line {line}: invalid interval {text:?}: {reason}")]
+    #[error("line {line}: {}", self.reason())]
     Interval {
         /// The line.
         line: usize,
@@ -74,7 +81,7 @@ pub enum LoadError {
         reason: DurationError,
     },
     /// A series cannot be read.
-    #[error("line {line}: {error}")]
+    #[error("line {line}: {}", self.reason())]
     Series {
         /// The line.
         line: usize,
@@ -82,13 +89,39 @@ pub enum LoadError {
         error: ParseError,
     },
     /// A line of start timestamps does not fit the series that has to follow it.
-    #[error("line {line}: {reason}")]
+    #[error("line {line}: {}", self.reason())]
     StartTimestamps {
         /// The line of start timestamps.
         line: usize,
         /// What does not fit.
         reason: String,
     },
+}
+
+impl LoadError {
+    /// The line, counted as the caller of the reader counts.
+    #[must_use]
+    pub const fn line(&self) -> usize {
+        match self {
+            Self::Header { line }
+            | Self::Classic { line, .. }
+            | Self::Interval { line, .. }
+            | Self::Series { line, .. }
+            | Self::StartTimestamps { line, .. } => *line,
+        }
+    }
+
+    /// What is wrong, without the line.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Header { .. } => "expected `load <interval>` and one series a line below it".to_owned(),
+            Self::Classic { error, .. } => error.to_string(),
+            Self::Interval { text, reason, .. } => format!("invalid interval {text:?}: {reason}"),
+            Self::Series { error, .. } => error.to_string(),
+            Self::StartTimestamps { reason, .. } => reason.clone(),
+        }
+    }
 }
 
 /// Start timestamps that wait for their series.
@@ -99,8 +132,19 @@ struct Pending {
     offsets: Vec<Option<i64>>,
 }
 
-/// Reads a block: `load <interval>`, then series, one a line. Empty lines and lines that start with `#` are skipped. A
-/// label set that comes again replaces the one before.
+/// How the lines of a block are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Block {
+    /// Where the first point of a line stands, in milliseconds since the Unix epoch.
+    pub start_ms: i64,
+    /// Distance of the points, in milliseconds.
+    pub interval_ms: i64,
+    /// `load_with_nhcb`: classic histograms come again as native ones with custom buckets.
+    pub with_custom_buckets: bool,
+}
+
+/// Reads a block: `load <interval>` or `load_with_nhcb <interval>`, then series, one a line. Empty lines and lines that
+/// start with `#` are skipped. A label set that comes again replaces the one before.
 ///
 /// # Errors
 /// The first line that cannot be read.
@@ -111,7 +155,20 @@ pub fn parse_load(text: &str) -> Result<Load, LoadError> {
         .map(|(i, line)| (i + 1, line.trim()))
         .filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
     let (line, header) = lines.next().ok_or(LoadError::Header { line: 1 })?;
-    let interval_ms = interval(line, header)?;
+    let block = block(line, header)?;
+    Ok(Load { interval_ms: block.interval_ms, series: parse_block(block, line, lines)? })
+}
+
+/// Reads the series of a block, one a line; each line comes with its number. `header` is the line that the block starts
+/// with. Native histograms made of classic ones stand behind the series of the lines.
+///
+/// # Errors
+/// The first line that cannot be read, or a classic histogram that cannot be converted.
+pub fn parse_block<'a>(
+    block: Block,
+    header: usize,
+    lines: impl IntoIterator<Item = (usize, &'a str)>,
+) -> Result<Vec<LoadedSeries>, LoadError> {
     let mut series = BTreeMap::new();
     let mut pending: Option<Pending> = None;
     for (line, text) in lines {
@@ -128,24 +185,31 @@ pub fn parse_load(text: &str) -> Result<Load, LoadError> {
             Some(starts) => starts.checked(&parsed.labels, parsed.points.len())?,
             None => Vec::new(),
         };
-        series.insert(parsed.labels, samples(parsed.points, &offsets, interval_ms));
+        series.insert(parsed.labels, samples(parsed.points, &offsets, block));
     }
     if let Some(before) = pending {
         return Err(no_series(before.line));
     }
-    let series = series.into_iter().map(|(labels, samples)| LoadedSeries { labels, samples }).collect();
-    Ok(Load { interval_ms, series })
+    let mut series: Vec<LoadedSeries> =
+        series.into_iter().map(|(labels, samples)| LoadedSeries { labels, samples }).collect();
+    if block.with_custom_buckets {
+        let native = classic::converted(&series).map_err(|error| LoadError::Classic { line: header, error })?;
+        series.extend(native);
+    }
+    Ok(series)
 }
 
-fn interval(line: usize, header: &str) -> Result<i64, LoadError> {
+fn block(line: usize, header: &str) -> Result<Block, LoadError> {
     let (command, interval) = header.split_once(char::is_whitespace).ok_or(LoadError::Header { line })?;
-    match command {
-        "load" => {}
-        "load_with_nhcb" => return Err(LoadError::WithCustomBuckets { line }),
+    let with_custom_buckets = match command {
+        "load" => false,
+        "load_with_nhcb" => true,
         _ => return Err(LoadError::Header { line }),
-    }
+    };
     let interval = interval.trim();
-    duration::parse(interval).map_err(|reason| LoadError::Interval { line, text: interval.to_owned(), reason })
+    let interval_ms =
+        duration::parse(interval).map_err(|reason| LoadError::Interval { line, text: interval.to_owned(), reason })?;
+    Ok(Block { start_ms: 0, interval_ms, with_custom_buckets })
 }
 
 fn no_series(line: usize) -> LoadError {
@@ -166,22 +230,21 @@ impl Pending {
     }
 }
 
-fn samples(points: Vec<Point>, offsets: &[Option<i64>], interval_ms: i64) -> Vec<LoadedSample> {
+fn samples(points: Vec<Point>, offsets: &[Option<i64>], block: Block) -> Vec<LoadedSample> {
     let mut samples = Vec::with_capacity(points.len());
-    // The longest interval times the most points still fits 64 bits.
-    let mut timestamp = 0i64;
+    let mut timestamp = block.start_ms;
     for (i, point) in points.into_iter().enumerate() {
         let value = match point {
             Point::Gap => None,
             Point::Float(value) => Some(SampleValue::Float(value)),
-            Point::Histogram { histogram, .. } => Some(SampleValue::Histogram(histogram)),
+            Point::Histogram { histogram, .. } => Some(SampleValue::Histogram(Arc::new(histogram.to_stored()))),
         };
         if let Some(value) = value {
             let offset = offsets.get(i).copied().flatten();
             let start_timestamp = offset.map_or(0, |offset| timestamp.saturating_add(offset));
             samples.push(LoadedSample { timestamp, start_timestamp, value });
         }
-        timestamp = timestamp.saturating_add(interval_ms);
+        timestamp = timestamp.saturating_add(block.interval_ms);
     }
     samples
 }

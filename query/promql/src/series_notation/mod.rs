@@ -1,5 +1,6 @@
 //! The series notation of Prometheus' tests: `metric{label="value"} 1+2x5 _ stale {{schema:0 sum:1}}x3`.
 
+mod classic;
 mod cursor;
 mod histogram_literal;
 mod load;
@@ -7,9 +8,13 @@ mod metric;
 
 use std::sync::Arc;
 
-use chronolith_storage::{Histogram, Labels, model::stale_nan};
+use chronolith_storage::{FloatHistogram, Labels, model::stale_nan};
 use cursor::Cursor;
-pub use load::{Load, LoadError, LoadedSample, LoadedSeries, SampleValue, parse_load};
+
+pub use self::{
+    classic::NotClassic,
+    load::{Block, Load, LoadError, LoadedSample, LoadedSeries, SampleValue, parse_block, parse_load},
+};
 
 use crate::error::ParseError;
 
@@ -25,8 +30,8 @@ pub enum Point {
     Float(f64),
     /// `{{...}}`
     Histogram {
-        /// The histogram, with float counts.
-        histogram: Arc<Histogram>,
+        /// The histogram.
+        histogram: Arc<FloatHistogram>,
         /// Whether `counter_reset_hint` was written; a test compares the hint only then.
         hint_is_written: bool,
     },
@@ -105,7 +110,7 @@ fn histograms(cursor: &mut Cursor<'_>, points: &mut Vec<Point>) -> Result<(), Pa
         None
     };
     let hint_is_written = step.as_ref().map_or(first.hint_is_written, |s| s.hint_is_written);
-    let push = |points: &mut Vec<Point>, histogram: &Arc<Histogram>| {
+    let push = |points: &mut Vec<Point>, histogram: &Arc<FloatHistogram>| {
         points.push(Point::Histogram { histogram: Arc::clone(histogram), hint_is_written });
     };
     let mut current = Arc::new(first.histogram);
@@ -120,7 +125,7 @@ fn histograms(cursor: &mut Cursor<'_>, points: &mut Vec<Point>) -> Result<(), Pa
     for _ in 0..count {
         if let Some(step) = &step {
             let next = histogram_literal::add(&current, &step.histogram, negative);
-            current = Arc::new(next.map_err(|e| cursor.error(e.to_string()))?);
+            current = Arc::new(next.map_err(|e| cursor.error(e))?);
         }
         push(points, &current);
     }

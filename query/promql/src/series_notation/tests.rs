@@ -1,6 +1,6 @@
 //! Tests of the series notation.
 
-use chronolith_storage::{Buckets, LabelsBuilder, ResetHint, Span, model::is_stale};
+use chronolith_storage::{LabelsBuilder, ResetHint, Span, model::is_stale};
 use proptest::prelude::*;
 
 use super::*;
@@ -15,7 +15,7 @@ fn numbers(line: &str) -> Vec<Option<f64>> {
     parse_series(line).unwrap_or_else(|e| panic!("{line}: {e}")).points.iter().map(point).collect()
 }
 
-fn histograms(line: &str) -> Vec<Arc<Histogram>> {
+fn histograms(line: &str) -> Vec<Arc<FloatHistogram>> {
     let point = |p: Point| match p {
         Point::Histogram { histogram, .. } => histogram,
         p => panic!("{p:?} in {line}"),
@@ -89,20 +89,18 @@ fn bad_lines_are_named() {
 fn histograms_have_every_part() {
     let line = "m {{schema:1 sum:-0.3 count:3.1 z_bucket:7.1 z_bucket_w:0.05 buckets:[5.1 10 7] offset:-3 \
                 n_buckets:[4.1 5] n_offset:5 counter_reset_hint:gauge}}";
-    let expected = Histogram {
+    let expected = FloatHistogram {
         schema: 1,
         zero_threshold: 0.05,
+        zero_count: 7.1,
+        count: 3.1,
         sum: -0.3,
         reset_hint: ResetHint::Gauge,
         positive_spans: vec![Span { offset: -3, length: 3 }],
         negative_spans: vec![Span { offset: 5, length: 2 }],
+        positive_buckets: vec![5.1, 10.0, 7.0],
+        negative_buckets: vec![4.1, 5.0],
         custom_values: vec![],
-        buckets: Buckets::Float {
-            count: 3.1,
-            zero_count: 7.1,
-            positive: vec![5.1, 10.0, 7.0],
-            negative: vec![4.1, 5.0],
-        },
     };
     let point = parse_series(line).unwrap().points.remove(0);
     assert_eq!(point, Point::Histogram { histogram: Arc::new(expected), hint_is_written: true });
@@ -117,16 +115,14 @@ fn histograms_add_up_over_the_union_of_their_spans() {
     let all = histograms(line);
     assert_eq!(all.len(), 3);
     assert_eq!(all[2].positive_spans, [Span { offset: 0, length: 2 }, Span { offset: 1, length: 1 }]);
-    let buckets = Buckets::Float { count: 11.0, zero_count: 0.0, positive: vec![1.0, 2.0, 8.0], negative: vec![] };
-    assert_eq!((all[2].sum, &all[2].buckets), (5.0, &buckets));
+    assert_eq!((all[2].sum, all[2].count, &all[2].positive_buckets[..]), (5.0, 11.0, &[1.0, 2.0, 8.0][..]));
 }
 
 #[test]
 fn a_finer_step_loses_its_resolution() {
     // Buckets 1..=4 of schema 1 are buckets 1, 1, 2, 2 of schema 0.
     let all = histograms("m {{schema:0 buckets:[1 1] offset:1}}-{{schema:1 buckets:[1 2 3 4] offset:1}}x1");
-    let Buckets::Float { positive, .. } = &all[1].buckets else { panic!("integers") };
-    assert_eq!(positive[..], [-2.0, -6.0]);
+    assert_eq!(all[1].positive_buckets, [-2.0, -6.0]);
 }
 
 #[test]
@@ -157,7 +153,7 @@ fn bad_blocks_are_named() {
         ("", "line 1: expected `load <interval>` and one series a line below it"),
         ("\nlode 5m", "line 2: expected `load <interval>` and one series a line below it"),
         ("load 5q", "line 1: invalid interval \"5q\": unknown unit \"q\" in duration \"5q\""),
-        ("load_with_nhcb 5m", "line 1: load_with_nhcb is not supported, only load is"),
+        ("load_with_nhcb 5m\nm_bucket 1", "line 1: expected bucket label in metric m_bucket"),
         ("load 5m\nm 1 $", "line 2: 1:5: parse error: unexpected '$' in series values, expected number or \"stale\""),
         ("load 5m\nm@st 1m", "line 2: @st line has no following sample line"),
         ("load 5m\nm@st 1m\nn 1", "line 2: @st metric does not match the following sample line metric"),

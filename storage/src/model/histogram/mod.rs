@@ -1,5 +1,28 @@
 //! Native histograms: integer or float, with exponential or custom buckets, as Prometheus defines them
-//! (prometheus/docs, `specs/native_histograms.md`).
+//! (prometheus/docs, `specs/native_histograms.md`). Here is what is stored; what queries compute with is in `float` and
+//! the modules beside it, one a subject.
+
+mod arithmetic;
+pub mod bounds;
+mod buckets;
+pub mod classic;
+mod compact;
+mod compensated;
+mod custom_bounds;
+mod float;
+mod layout;
+mod resets;
+mod resolution;
+#[cfg(test)]
+mod tests;
+mod text;
+mod trim;
+mod zero_bucket;
+
+pub use arithmetic::{HistogramMathError, Reconciled};
+pub use buckets::{Bucket, SideBuckets};
+pub use compensated::compensated_add;
+pub use float::FloatHistogram;
 
 use crate::encoding::{MAX_HISTOGRAM_BUCKETS, bucket_count};
 
@@ -126,6 +149,9 @@ pub enum HistogramError {
         /// Which bucket, counted from 1.
         number: usize,
     },
+    /// The count of all observations, or that of the zero bucket, is below zero.
+    #[error("the histogram has a negative {0}")]
+    Negative(&'static str),
     /// The buckets hold another number of observations than the count says.
     #[error("the buckets hold {buckets} observations but the count is {count}")]
     CountMismatch {
@@ -151,33 +177,6 @@ pub enum HistogramError {
     /// Something that only one kind of schema has stands in the other.
     #[error("{0}")]
     Mixed(&'static str),
-}
-
-/// A histogram with absolute float counts: what queries compute with.
-#[derive(Debug, Clone, PartialEq)]
-pub struct FloatHistogram {
-    /// As in [`Histogram`].
-    pub schema: i32,
-    /// As in [`Histogram`].
-    pub zero_threshold: f64,
-    /// Observations in the zero bucket.
-    pub zero_count: f64,
-    /// Observations in all.
-    pub count: f64,
-    /// Sum of the observations.
-    pub sum: f64,
-    /// As in [`Histogram`].
-    pub reset_hint: ResetHint,
-    /// As in [`Histogram`].
-    pub positive_spans: Vec<Span>,
-    /// As in [`Histogram`].
-    pub negative_spans: Vec<Span>,
-    /// Absolute counts of the positive buckets.
-    pub positive_buckets: Vec<f64>,
-    /// Absolute counts of the negative buckets.
-    pub negative_buckets: Vec<f64>,
-    /// As in [`Histogram`].
-    pub custom_values: Vec<f64>,
 }
 
 impl Histogram {
@@ -222,34 +221,18 @@ impl Histogram {
         if size > MAX_HISTOGRAM_BUCKETS {
             return Err(HistogramError::TooLarge(size));
         }
-        let custom = self.schema == CUSTOM_BUCKETS_SCHEMA;
-        if !custom && !(-4..=8).contains(&self.schema) {
-            return Err(HistogramError::Schema(self.schema));
-        }
-        if custom {
-            for (i, bound) in self.custom_values.iter().enumerate() {
-                if !bound.is_finite() || (i > 0 && *bound <= self.custom_values[i - 1]) {
-                    return Err(HistogramError::CustomBounds(i + 1));
-                }
-            }
-            if !self.negative_spans.is_empty() {
-                return Err(HistogramError::Mixed("a histogram with custom buckets has no negative buckets"));
-            }
-            if self.zero_threshold != 0.0 {
-                return Err(HistogramError::Mixed("a histogram with custom buckets has no zero bucket"));
-            }
-        } else if !self.custom_values.is_empty() {
-            return Err(HistogramError::Mixed("only a histogram of schema -53 has custom bucket bounds"));
-        }
         let (positive, negative) = match &self.buckets {
             Buckets::Integer { positive, negative, .. } => (positive.len(), negative.len()),
             Buckets::Float { positive, negative, .. } => (positive.len(), negative.len()),
         };
-        check_spans("positive", &self.positive_spans, positive)?;
-        check_spans("negative", &self.negative_spans, negative)?;
-        if custom {
-            check_custom_spans(&self.positive_spans, self.custom_values.len())?;
+        Layout {
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            custom_values: &self.custom_values,
+            positive: (&self.positive_spans, positive),
+            negative: (&self.negative_spans, negative),
         }
+        .check()?;
         match &self.buckets {
             Buckets::Integer { count, zero_count, positive, negative } => {
                 let held = sum_deltas("positive", positive)?
@@ -261,14 +244,54 @@ impl Histogram {
                 }
             }
             Buckets::Float { positive, negative, .. } => {
-                for (side, counts) in [("positive", positive), ("negative", negative)] {
-                    if let Some(i) = counts.iter().position(|c| *c < 0.0) {
-                        return Err(HistogramError::NegativeCount { side, number: i + 1 });
-                    }
-                }
+                check_counts("negative", negative)?;
+                check_counts("positive", positive)?;
             }
         }
         Ok(())
+    }
+}
+
+/// Where a histogram has buckets: each side's spans, with how many counts there are.
+struct Layout<'h> {
+    schema: i32,
+    zero_threshold: f64,
+    custom_values: &'h [f64],
+    positive: (&'h [Span], usize),
+    negative: (&'h [Span], usize),
+}
+
+impl Layout<'_> {
+    fn check(&self) -> Result<(), HistogramError> {
+        let custom = self.schema == CUSTOM_BUCKETS_SCHEMA;
+        if !custom && !(-4..=8).contains(&self.schema) {
+            return Err(HistogramError::Schema(self.schema));
+        }
+        if custom {
+            for (i, bound) in self.custom_values.iter().enumerate() {
+                if !bound.is_finite() || (i > 0 && *bound <= self.custom_values[i - 1]) {
+                    return Err(HistogramError::CustomBounds(i + 1));
+                }
+            }
+            if !self.negative.0.is_empty() {
+                return Err(HistogramError::Mixed("a histogram with custom buckets has no negative buckets"));
+            }
+            if self.zero_threshold != 0.0 {
+                return Err(HistogramError::Mixed("a histogram with custom buckets has no zero bucket"));
+            }
+        } else if !self.custom_values.is_empty() {
+            return Err(HistogramError::Mixed("only a histogram of schema -53 has custom bucket bounds"));
+        }
+        check_spans("positive", self.positive.0, self.positive.1)?;
+        check_spans("negative", self.negative.0, self.negative.1)?;
+        if custom { check_custom_spans(self.positive.0, self.custom_values.len()) } else { Ok(()) }
+    }
+}
+
+fn check_counts(side: &'static str, counts: &[f64]) -> Result<(), HistogramError> {
+    match counts.iter().position(|c| *c < 0.0) {
+        Some(i) => Err(HistogramError::NegativeCount { side, number: i + 1 }),
+        None => Ok(()),
     }
 }
 
@@ -318,49 +341,4 @@ fn check_spans(side: &'static str, spans: &[Span], have: usize) -> Result<(), Hi
         return Err(HistogramError::SpanCount { side, need, have });
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn custom(bounds: &[f64], spans: &[(i32, u32)]) -> Histogram {
-        let buckets: u32 = spans.iter().map(|s| s.1).sum();
-        Histogram {
-            schema: CUSTOM_BUCKETS_SCHEMA,
-            zero_threshold: 0.0,
-            sum: 1.0,
-            reset_hint: ResetHint::Unknown,
-            positive_spans: spans.iter().map(|&(offset, length)| Span { offset, length }).collect(),
-            negative_spans: Vec::new(),
-            custom_values: bounds.to_vec(),
-            buckets: Buckets::Float {
-                count: f64::from(buckets),
-                zero_count: 0.0,
-                positive: vec![1.0; buckets as usize],
-                negative: Vec::new(),
-            },
-        }
-    }
-
-    #[test]
-    fn spans_stay_inside_the_custom_bounds() {
-        assert_eq!(custom(&[1.0, 2.0], &[(0, 3)]).validate(), Ok(()));
-        assert_eq!(custom(&[1.0, 2.0], &[(1, 1), (0, 1)]).validate(), Ok(()));
-        let error = HistogramError::CustomSpans { bounds: 2, need: 4 };
-        assert_eq!(custom(&[1.0, 2.0], &[(1, 1), (1, 1)]).validate(), Err(error));
-        let error = HistogramError::SpanOffset { side: "positive", number: 1, offset: -1 };
-        assert_eq!(custom(&[1.0, 2.0], &[(-1, 1)]).validate(), Err(error));
-    }
-
-    #[test]
-    fn what_the_engine_could_not_read_back_is_refused() {
-        let length = MAX_HISTOGRAM_BUCKETS as u32;
-        let mut large = custom(&[], &[(0, length)]);
-        large.schema = 0;
-        assert_eq!(large.validate(), Err(HistogramError::TooLarge(MAX_HISTOGRAM_BUCKETS + 2)));
-        let mut fits = custom(&[], &[(0, length - 2)]);
-        fits.schema = 0;
-        assert_eq!(fits.validate(), Ok(()));
-    }
 }

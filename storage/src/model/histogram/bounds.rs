@@ -262,7 +262,8 @@ const FRACTIONS: [f64; 256] = [
 ];
 
 /// The upper bound of the bucket with this index in an exponential schema (-4 to 8).
-pub(crate) fn exponential_bound(index: i32, schema: i32) -> f64 {
+#[must_use]
+pub fn exponential_bound(index: i32, schema: i32) -> f64 {
     let index = i64::from(index);
     let (fraction, exponent) = if schema < 0 {
         (0.5, (index << schema.unsigned_abs().min(8)) + 1)
@@ -279,8 +280,23 @@ pub(crate) fn exponential_bound(index: i32, schema: i32) -> f64 {
     scale(fraction, exponent)
 }
 
-/// `fraction * 2^exponent`, also where the power alone is too large or too small for a float.
+/// The upper bound of the bucket with this index among custom bounds; the bucket behind the last bound ends at +Inf, the
+/// first one begins at -Inf.
+#[must_use]
+pub fn custom_bound(index: i32, bounds: &[f64]) -> f64 {
+    match usize::try_from(index) {
+        Ok(index) => bounds.get(index).copied().unwrap_or(f64::INFINITY),
+        Err(_) => f64::NEG_INFINITY,
+    }
+}
+
+/// `fraction * 2^exponent`, for a fraction in [0.5, 1).
 fn scale(fraction: f64, exponent: i64) -> f64 {
+    // The usual case only counts up the float's own exponent, which stays that of a normal number.
+    if (-1021..=1024).contains(&exponent) {
+        return f64::from_bits(fraction.to_bits().wrapping_add_signed(exponent << 52));
+    }
+    // Done in two steps, because the power alone may be too large or too small for a float.
     let exponent = exponent.clamp(-1200, 1200) as i32;
     let half = exponent / 2;
     fraction * 2f64.powi(half) * 2f64.powi(exponent - half)
@@ -306,6 +322,10 @@ mod tests {
             (64, -4, f64::MAX),
             (65, -4, f64::INFINITY),
             (-1074, 0, 5e-324),
+            (-1022, 0, f64::MIN_POSITIVE),
+            (-1023, 0, f64::MIN_POSITIVE / 2.0),
+            (1023, 0, 2f64.powi(1023)),
+            (-1023 * 8 + 3, 3, f64::MIN_POSITIVE / 2.0 * (2.0 * FRACTIONS[3 * 32])),
             (i32::MAX, 8, f64::INFINITY),
             (i32::MIN, -4, 0.0),
         ] {
