@@ -255,7 +255,7 @@ impl Used {
             MatchCardinality::OneToMany => Some("group_right"),
             MatchCardinality::OneToOne | MatchCardinality::ManyToMany => None,
         };
-        for group in group {
+        if let Some(group) = group {
             self.note(group);
             self.note_if(!include.is_empty(), &format!("{group} with labels"));
             self.note_if(filled, &format!("fill with {group}"));
@@ -318,14 +318,19 @@ fn our_own_cases_use_the_whole_language() {
 fn what_no_case_uses_is_found() {
     let mut used = Used::default();
     assert_eq!(used.missing().len(), language().len());
-    for query in ["rate(a[step()] offset -1m) + on(b) group_left fill_left(1) c", "topk by (a) (1, {b=\"c\"} @ end())"] {
+    for query in ["rate(a[step()] offset -1m) + on(b) group_left fill_left(1) c", "topk by (a) (1, {b=\"c\"} @ end())"]
+    {
         used.query(&parse(query).unwrap());
     }
     let missing = used.missing();
-    for here in ["function rate", "duration step()", "offset, negative", "Add of vectors", "fill with group_left", "@ end()"] {
+    for here in
+        ["function rate", "duration step()", "offset, negative", "Add of vectors", "fill with group_left", "@ end()"]
+    {
         assert!(!missing.iter().any(|m| m == here), "{here} was used");
     }
-    for not in ["function irate", "offset", "Add of scalars", "fill_right", "group_right", "@ start()", "without", "subquery"] {
+    for not in
+        ["function irate", "offset", "Add of scalars", "fill_right", "group_right", "@ start()", "without", "subquery"]
+    {
         assert!(missing.iter().any(|m| m == not), "{not} was not used");
     }
 }
