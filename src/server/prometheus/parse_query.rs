@@ -194,9 +194,14 @@ fn optional_duration(out: &mut Vec<u8>, duration: Option<&DurationExpr>) {
     }
 }
 
-fn duration_node(out: &mut Vec<u8>, duration: &DurationExpr, wrapped: bool) {
+fn duration_node(out: &mut Vec<u8>, duration: &DurationExpr, mut wrapped: bool) {
     let (op, lhs, rhs) = match duration {
         DurationExpr::Literal(number) => return duration_literal(out, number),
+        // A number has no place for its parentheses: Prometheus makes a sum of one of it.
+        DurationExpr::Paren(inner, _) if matches!(**inner, DurationExpr::Literal(_)) => {
+            wrapped = true;
+            ("+", None, Some(inner))
+        }
         DurationExpr::Paren(inner, _) => return duration_node(out, inner, true),
         DurationExpr::Step(_) => ("step", None, None),
         DurationExpr::Range(_) => ("range", None, None),
@@ -256,6 +261,17 @@ mod tests {
         assert_eq!((&matrix["range"], &matrix["offset"]), (&300_000.into(), &60_000.into()));
         assert_eq!(matrix["matchers"][0], serde_json::json!({"name": "a", "value": "b", "type": "!~"}));
         assert_eq!(division["rhs"]["expr"]["timestamp"], 10_000);
+    }
+
+    #[test]
+    fn parentheses_around_a_number_are_kept() {
+        let range = &tree("up[(5m) + step()]")["rangeExpr"];
+        assert_eq!((&range["op"], &range["rhs"]["op"]), (&"+".into(), &"step".into()));
+        assert_eq!(
+            range["lhs"],
+            serde_json::json!({"type": "durationExpr", "op": "+", "lhs": null, "wrapped": true,
+                "rhs": {"type": "numberLiteral", "val": "300", "duration": true}})
+        );
     }
 
     #[test]

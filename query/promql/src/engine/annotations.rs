@@ -105,6 +105,9 @@ impl Annotations {
                 o.buckets = (o.buckets.0.min(n.buckets.0), o.buckets.1.max(n.buckets.1));
                 o.max_diff = o.max_diff.max(n.max_diff);
                 o.count += n.count;
+            } else {
+                // There the last one is kept, and with it its place; only remarks that merge stay at the first.
+                old.pos = new.pos;
             }
         } else if self.list.len() < MAX_KEPT {
             self.list.push(new);

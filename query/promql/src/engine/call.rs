@@ -1,13 +1,15 @@
 //! Function calls.
 
-use chronolith_storage::Labels;
+use chronolith_storage::{FloatHistogram, Labels, model::labels::METRIC_NAME};
 
 use super::{
+    budget::Budget,
     error::{QueryError, Result},
     evaluate::Evaluator,
-    functions::{absent, date, histogram, labels as label_functions, math, sort},
-    grid::{Grid, Series, is_absent},
+    functions::{absent, date, histogram, info, labels as label_functions, math, native, sort},
+    grid::{Grid, HistogramPoints, Series, is_absent},
     kernels::RangeFn,
+    labels::merge_same_labels,
     plan::{Kind, Node},
     stream::{Leaf, Stage, Stream},
 };
@@ -56,6 +58,9 @@ impl<'q> Evaluator<'q> {
         if let Some(f) = math::simple(name) {
             return self.each(arg(args, 0)?, grid, Box::new(move |column| math::map(column, f)));
         }
+        if let Some(f) = native::simple(name) {
+            return self.of_histograms(f, arg(args, 0)?, grid);
+        }
         if let Some(f) = date::named(name) {
             return match args.first() {
                 Some(node) => self.each(node, grid, Box::new(move |column| math::map(column, f))),
@@ -102,14 +107,7 @@ impl<'q> Evaluator<'q> {
             "histogram_quantile" => histogram::quantile(self, args, grid),
             "histogram_quantiles" => histogram::quantiles(self, args, grid),
             "histogram_fraction" => histogram::fraction(self, args, grid),
-            "histogram_avg" | "histogram_count" | "histogram_sum" | "histogram_stddev" | "histogram_stdvar" => {
-                // They look at native histograms only and leave floats out.
-                let series = self.vector(arg(args, 0)?, grid)?;
-                if series.iter().any(|s| !s.histograms.is_empty()) {
-                    return Err(QueryError::NativeHistogram(name.to_owned()));
-                }
-                Ok(Vec::new())
-            }
+            "info" => info::info(self, args, grid),
             _ => Err(QueryError::Unsupported(format!("function {name}"))),
         }
     }
@@ -117,6 +115,25 @@ impl<'q> Evaluator<'q> {
     /// A function of each float.
     fn each(&self, node: &'q Node<'q>, grid: Grid, apply: super::stream::FloatChange<'q>) -> Result<Stream<'q>> {
         Ok(self.stream(node, grid)?.then(true, Stage::Floats(apply)))
+    }
+
+    /// A number of each native histogram; floats are left out.
+    fn of_histograms(&self, f: fn(&FloatHistogram) -> f64, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
+        let change = move |column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>| {
+            native::reduce(f, column, histograms, budget)
+        };
+        let stage = Stage::Both(Box::new(change));
+        let stream = self.stream(node, grid)?;
+        let typed = |l: &Labels| l.get("__type__").is_some() || l.get("__unit__").is_some();
+        if self.options.delayed_name_removal || !(0..stream.len()).any(|i| typed(&stream.labels(i))) {
+            return Ok(stream.then(true, stage));
+        }
+        // Where names go at once, these functions take the name alone, as they do in Prometheus.
+        let mut series = stream.then(false, stage).collect(&self.budget)?;
+        for s in &mut series {
+            s.labels = s.labels.without(METRIC_NAME);
+        }
+        Ok(self.ready(merge_same_labels(series)?, grid))
     }
 
     fn clamp(&self, name: &str, args: &'q [Node<'q>], grid: Grid) -> Result<Stream<'q>> {

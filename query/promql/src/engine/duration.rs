@@ -71,15 +71,23 @@ fn seconds(expr: &DurationExpr, times: QueryTimes) -> Result<f64> {
 
 fn fail(expr: &DurationExpr, why: &str) -> QueryError {
     let pos = span(expr);
-    QueryError::Execution(format!("{}:{}: {why}", pos.start, pos.end))
+    // The query makes no sense, whatever the data: it is refused before it is evaluated.
+    QueryError::BadData(format!("{}:{}: {why}", pos.start, pos.end))
 }
 
-/// Where a duration expression stands.
+/// Where a duration expression stands, as Prometheus tells it: from its first operand to its last. Parentheses count
+/// only before a number.
 fn span(expr: &DurationExpr) -> PosRange {
     match expr {
         DurationExpr::Literal(n) => n.pos,
-        DurationExpr::Step(p) | DurationExpr::Range(p) | DurationExpr::Paren(_, p) => *p,
-        DurationExpr::MinOf(_, _, p) | DurationExpr::MaxOf(_, _, p) => *p,
+        DurationExpr::Step(p) | DurationExpr::Range(p) => *p,
+        DurationExpr::Paren(inner, p) => match &**inner {
+            DurationExpr::Literal(n) => PosRange { start: p.start, end: n.pos.end },
+            inner => span(inner),
+        },
+        DurationExpr::MinOf(a, b, _) | DurationExpr::MaxOf(a, b, _) => {
+            PosRange { start: span(a).start, end: span(b).end }
+        }
         DurationExpr::Binary { lhs, rhs, .. } => PosRange { start: span(lhs).start, end: span(rhs).end },
         DurationExpr::Unary { expr, pos, .. } => PosRange { start: pos.start, end: span(expr).end },
     }
@@ -110,6 +118,17 @@ mod tests {
             rhs: literal(2.0),
         };
         assert_eq!(signed_ms(&half, TIMES).unwrap(), 300_000);
+    }
+
+    #[test]
+    fn failures_tell_the_place_as_prometheus_does() {
+        let place = |query: &str| match crate::parse(query).unwrap() {
+            crate::ast::Expr::Vector(s) => signed_ms(s.offset_expr.as_ref().unwrap(), TIMES).unwrap_err().to_string(),
+            _ => String::new(),
+        };
+        assert_eq!(place("m offset (step()^1000)"), "10:21: duration is NaN or infinite");
+        assert_eq!(place("m offset ((7) + step()^1000)"), "10:27: duration is NaN or infinite");
+        assert_eq!(place("m offset min_of(step()^1000, step()^999)"), "16:39: duration is NaN or infinite");
     }
 
     #[test]

@@ -1,21 +1,21 @@
 //! Walks the plan once: scalars to columns, vectors to streams or series.
 
-use chronolith_storage::{Labels, SampleBuffer, SeriesSet, SeriesSource, TimeRange};
+use chronolith_storage::{Labels, Matcher, SampleBuffer, SeriesSet, SeriesSource, TimeRange};
 
 use super::{
     QueryOptions,
     budget::Budget,
     error::{QueryError, Result},
-    functions::math::{changes_metric, is_comparison, map, operate, operator_text},
-    grid::{ABSENT, Grid, HistogramPoints, Series, count_present, is_absent, weigh},
+    functions::math::{is_comparison, operate},
+    grid::{ABSENT, Grid, Series, count_present, is_absent, weigh},
     labels::{drop_metadata, merge_same_labels},
-    plan::{Binary, Kind, Node, Range, Selector, Subquery},
-    stream::{Leaf, Origin, Stage, Stream},
+    plan::{Kind, Node, Range, Selector, Subquery},
+    stream::{Leaf, Origin, Stream},
     value::{InstantSample, QueryValue, RangeSeries, SampleValue},
     window::Times,
 };
 use crate::{
-    ast::{BinaryOp, StringLiteral, ValueType},
+    ast::{StringLiteral, ValueType},
     quote::{Quoted, QuotedBytes},
 };
 
@@ -160,17 +160,13 @@ impl<'q> Evaluator<'q> {
                 self.ready(series, grid)
             }
             Kind::Invariant(inner) => self.stream(inner, grid)?,
-            Kind::Negate(inner) => self.stream(inner, grid)?.then(
-                true,
-                Stage::Both(Box::new(|column, histograms, _| {
-                    refuse(histograms, "unary minus")?;
-                    map(column, |v| -v);
-                    Ok(())
-                })),
-            ),
+            Kind::Negate(inner) => self.negate(inner, grid)?,
             Kind::Call { func, args } => self.call(func, args, node.pos, grid)?,
             Kind::Aggregate(a) => self.ready(super::aggregate::evaluate(self, a, node.pos, grid)?, grid),
-            Kind::Binary(b) => self.binary(b, node, grid)?,
+            Kind::Binary(b) if b.lhs.returns == ValueType::Vector && b.rhs.returns == ValueType::Vector => {
+                self.ready(self.vector_binary(b, node.pos, grid)?, grid)
+            }
+            Kind::Binary(b) => self.scalar_binary(b, node.pos, grid)?,
             Kind::Number(_) | Kind::Text(_) | Kind::Range(_) | Kind::Subquery(_) => {
                 return Err(QueryError::BadData("expected an instant vector".to_owned()));
             }
@@ -187,8 +183,8 @@ impl<'q> Evaluator<'q> {
         Stream::ready(series, grid, self.options.delayed_name_removal)
     }
 
-    fn select(&self, selector: &Selector<'q>, range: TimeRange) -> Result<Box<dyn SeriesSet + 'q>> {
-        let set = self.source.select(selector.matchers, range)?;
+    pub(super) fn select(&self, matchers: &[Matcher], range: TimeRange) -> Result<Box<dyn SeriesSet + 'q>> {
+        let set = self.source.select(matchers, range)?;
         self.budget.count_selected(set.len());
         Ok(set)
     }
@@ -199,7 +195,7 @@ impl<'q> Evaluator<'q> {
         let lookback = self.options.lookback_ms;
         let (first, last) = times.bounds();
         let range = TimeRange::new(first.saturating_sub(lookback).saturating_add(1), last);
-        let set = self.select(selector, range)?;
+        let set = self.select(selector.matchers, range)?;
         Ok(Stream {
             origin: Origin::Stored { set, range },
             leaf: Leaf::Instant { times, lookback, timestamp },
@@ -216,7 +212,7 @@ impl<'q> Evaluator<'q> {
             Kind::Range(r) => {
                 let times = Times { grid, shift: r.selector.shift };
                 let range = stored_range(r, &times);
-                Ok((Origin::Stored { set: self.select(&r.selector, range)?, range }, times, r.range))
+                Ok((Origin::Stored { set: self.select(r.selector.matchers, range)?, range }, times, r.range))
             }
             Kind::Subquery(s) => {
                 let inner = subquery_grid(s, grid);
@@ -251,7 +247,7 @@ impl<'q> Evaluator<'q> {
             }
             Kind::Range(r) => {
                 let range = stored_range(r, &Times { grid, shift: r.selector.shift });
-                let set = self.select(&r.selector, range)?;
+                let set = self.select(r.selector.matchers, range)?;
                 let mut buffer = SampleBuffer::default();
                 let mut out = Vec::new();
                 for i in 0..set.len() {
@@ -270,59 +266,6 @@ impl<'q> Evaluator<'q> {
             }
             _ => Err(QueryError::BadData("expected a range vector".to_owned())),
         }
-    }
-
-    fn binary(&self, b: &'q Binary<'q>, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
-        let vector_left = b.lhs.returns == ValueType::Vector;
-        if vector_left && b.rhs.returns == ValueType::Vector {
-            return Ok(self.ready(self.vector_binary(b, grid)?, grid));
-        }
-        let (vector, scalar) = if vector_left { (&b.lhs, &b.rhs) } else { (&b.rhs, &b.lhs) };
-        // As Prometheus does, the left side is evaluated first.
-        let (stream, numbers);
-        if vector_left {
-            stream = self.stream(vector, grid)?;
-            numbers = self.scalar(scalar, grid)?;
-        } else {
-            numbers = self.scalar(scalar, grid)?;
-            stream = self.stream(vector, grid)?;
-        }
-        if matches!(b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) && stream.len() > 0 {
-            let op = operator_text(b.op);
-            let text = format!("incompatible sample types encountered for binary operator \"{op}\": float {op} float");
-            self.budget.annotate(|a| a.info(text, node.pos));
-        }
-        let (op, return_bool) = (b.op, b.return_bool);
-        let drop_name = changes_metric(op) || return_bool;
-        Ok(stream.then(
-            drop_name,
-            Stage::Both(Box::new(move |column, histograms, _| {
-                refuse(histograms, operator_text(op))?;
-                with_scalars(op, return_bool, vector_left, &numbers, column);
-                Ok(())
-            })),
-        ))
-    }
-}
-
-fn refuse(histograms: &HistogramPoints, what: &str) -> Result<()> {
-    if histograms.is_empty() { Ok(()) } else { Err(QueryError::NativeHistogram(what.to_owned())) }
-}
-
-/// Applies an operator between a column and a scalar's.
-fn with_scalars(op: BinaryOp, return_bool: bool, vector_left: bool, numbers: &[f64], column: &mut [f64]) {
-    let comparison = is_comparison(op);
-    for (v, n) in column.iter_mut().zip(numbers) {
-        if is_absent(*v) {
-            continue;
-        }
-        let result = if vector_left { operate(op, *v, *n) } else { operate(op, *n, *v) };
-        *v = match (comparison, is_absent(result)) {
-            (true, none) if return_bool => f64::from(u8::from(!none)),
-            // A comparison keeps the vector's value, on whichever side it stands.
-            (true, false) => *v,
-            _ => result,
-        };
     }
 }
 

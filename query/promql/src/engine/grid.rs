@@ -85,9 +85,10 @@ impl Series {
         self.histograms.is_empty() && self.values.iter().all(|v| is_absent(*v))
     }
 
-    /// Memory of the columns.
+    /// Memory of the columns. A histogram that several steps share counts for each of them.
     pub(super) fn bytes(&self) -> usize {
-        self.values.capacity() * 8 + self.histograms.capacity() * 16 + size_of::<Self>()
+        let histograms: usize = self.histograms.iter().map(|(_, h)| histogram_weight(h) * 16).sum();
+        self.values.capacity() * 8 + self.histograms.capacity() * 16 + histograms + size_of::<Self>()
     }
 
     /// Whether there is any value at step `k`.

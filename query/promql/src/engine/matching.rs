@@ -1,19 +1,20 @@
 //! Operators between two vectors: series are matched by their signatures once, then columns are computed whole.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chronolith_storage::{Labels, model::labels::METRIC_NAME};
 
 use super::{
     error::{QueryError, Result},
     evaluate::Evaluator,
-    functions::math::{changes_metric, is_comparison, operate, operator_text},
-    grid::{ABSENT, Grid, Series, is_absent},
+    functions::math::{changes_metric, is_comparison, operate},
+    grid::{ABSENT, Grid, HistogramPoints, Series, is_absent},
+    histogram_binary::{self, Operand, Outcome, Remark, StepRemarks, ValueKind},
     labels::{Grouping, Numbering, drop_metadata, go_string, merge_same_labels},
     plan::Binary,
-    sets,
+    sets::{self, Presence},
 };
-use crate::ast::{BinaryOp, MatchCardinality, VectorMatching};
+use crate::ast::{BinaryOp, MatchCardinality, PosRange, VectorMatching};
 
 /// Two vectors and the number of each series' signature: series with equal numbers match.
 pub(super) struct Sides {
@@ -44,7 +45,7 @@ fn sign(left: Vec<Series>, right: Vec<Series>, matching: &VectorMatching) -> Sid
 
 impl<'q> Evaluator<'q> {
     /// An operator between two vectors.
-    pub(super) fn vector_binary(&self, b: &'q Binary<'q>, grid: Grid) -> Result<Vec<Series>> {
+    pub(super) fn vector_binary(&self, b: &'q Binary<'q>, pos: PosRange, grid: Grid) -> Result<Vec<Series>> {
         let default = VectorMatching {
             card: MatchCardinality::OneToOne,
             labels: Vec::new(),
@@ -60,17 +61,18 @@ impl<'q> Evaluator<'q> {
         if matches!(b.op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) {
             return merge_same_labels(sets::join(b.op, sides, grid));
         }
-        if sides.left.iter().chain(&sides.right).any(|s| !s.histograms.is_empty()) {
-            return Err(QueryError::NativeHistogram(operator_text(b.op).to_owned()));
-        }
-        let join = Join {
+        let mut join = Join {
             evaluator: self,
             op: b.op,
             return_bool: b.return_bool,
             matching,
             swapped: matching.card == MatchCardinality::OneToMany,
+            seen: Matched::new(sides.signatures, grid.count),
+            remarks: StepRemarks::default(),
         };
-        merge_same_labels(join.run(sides, grid)?)
+        let series = join.run(sides, grid)?;
+        join.remarks.finish(b.op, pos, &self.budget);
+        merge_same_labels(series)
     }
 }
 
@@ -82,13 +84,15 @@ struct Join<'a, 'q> {
     matching: &'a VectorMatching,
     /// Whether the many side is the right one.
     swapped: bool,
+    seen: Matched,
+    remarks: StepRemarks,
 }
 
 /// The series of the "one" side that have one signature.
 type Ones<'a> = Vec<&'a Series>;
 
 impl Join<'_, '_> {
-    fn run(&self, sides: Sides, grid: Grid) -> Result<Vec<Series>> {
+    fn run(&mut self, sides: Sides, grid: Grid) -> Result<Vec<Series>> {
         let Sides { left, right, left_signatures, right_signatures, signatures } = sides;
         let (many, ones, many_signatures, one_signatures) = if self.swapped {
             (&right, &left, right_signatures, left_signatures)
@@ -96,52 +100,84 @@ impl Join<'_, '_> {
             (&left, &right, left_signatures, right_signatures)
         };
         let mut by_signature: Vec<Ones<'_>> = vec![Vec::new(); signatures];
-        for (s, signature) in ones.iter().zip(one_signatures) {
-            if let Some(list) = by_signature.get_mut(signature as usize) {
+        for (s, signature) in ones.iter().zip(&one_signatures) {
+            if let Some(list) = by_signature.get_mut(*signature as usize) {
                 list.push(s);
             }
         }
-        for list in &by_signature {
-            self.refuse_duplicates(list, many, grid)?;
-        }
-        let mut seen = Matched::new(signatures, grid.count);
+        let shared = |signature: u32| by_signature.get(signature as usize).is_some_and(|list| list.len() > 1);
+        let rivals: Vec<(&Series, u32)> =
+            ones.iter().zip(one_signatures.iter().copied()).filter(|(_, signature)| shared(*signature)).collect();
+        self.refuse_duplicates(&rivals, many, grid)?;
+        // As in Prometheus `fill_right` fills the one side, even where `group_right` makes that the left one.
+        let fill_one = self.matching.fill_right.map(|v| (v, Presence::of(ones, &one_signatures, signatures, grid)));
         let mut out = Vec::new();
         for (m, signature) in many.iter().zip(many_signatures) {
             self.evaluator.budget.check()?;
             for one in by_signature.get(signature as usize).into_iter().flatten() {
-                let labels = self.result_labels(&m.labels, &one.labels);
-                if let Some(series) = self.pair(m, one, labels, signature, &mut seen)? {
-                    self.evaluator.budget.hold(0, series.bytes())?;
-                    out.push(series);
+                self.pair(m, one, signature, &mut out)?;
+            }
+            if let Some((value, presence)) = &fill_one
+                && let Some(filled) = self.filled(m, *value, |k| !presence.has(signature, k))
+            {
+                self.pair(m, &filled, signature, &mut out)?;
+            }
+        }
+        if let Some(value) = self.matching.fill_left {
+            for (one, signature) in ones.iter().zip(one_signatures) {
+                self.evaluator.budget.check()?;
+                if let Some(filled) = self.filled(one, value, |k| !self.seen.has(signature, k)) {
+                    self.pair(&filled, one, signature, &mut out)?;
                 }
             }
         }
         Ok(out)
     }
 
-    /// Fails where two series of the "one" side stand at the same step, if the many side has anything there.
-    fn refuse_duplicates(&self, ones: &Ones<'_>, many: &[Series], grid: Grid) -> Result<()> {
-        if ones.len() < 2 {
+    /// The series that stands for the missing partner of another, at the steps where that is `missing`.
+    fn filled(&self, partner: &Series, value: f64, missing: impl Fn(usize) -> bool) -> Option<Series> {
+        let mut any = false;
+        let column = (0..partner.values.len()).map(|k| {
+            let fill = partner.has(k) && missing(k);
+            any |= fill;
+            if fill { value } else { ABSENT }
+        });
+        let values = column.collect();
+        any.then(|| Series::floats(self.match_labels(&partner.labels), values))
+    }
+
+    /// Fails where two series of the "one" side stand at the same step, if anything is to be matched there. The first
+    /// step counts, and the first series that is one too many.
+    fn refuse_duplicates(&self, ones: &[(&Series, u32)], many: &[Series], grid: Grid) -> Result<()> {
+        if ones.is_empty() {
             return Ok(());
         }
+        let fills = self.matching.fill_left.is_some() || self.matching.fill_right.is_some();
+        let mut first: HashMap<u32, &Series> = HashMap::with_capacity(ones.len());
         for k in 0..grid.count {
-            let mut there = ones.iter().filter(|s| s.has(k));
-            let (Some(first), Some(second)) = (there.next(), there.next()) else { continue };
-            if !many.iter().any(|s| s.has(k)) {
-                continue;
+            self.evaluator.budget.check()?;
+            first.clear();
+            for (one, signature) in ones.iter().filter(|(one, _)| one.has(k)) {
+                let Some(other) = first.insert(*signature, one) else { continue };
+                if fills || many.iter().any(|s| s.has(k)) {
+                    return Err(self.duplicates(&other.labels, &one.labels));
+                }
             }
-            let side = if self.swapped { "left" } else { "right" };
-            let group = go_string(&self.match_labels(&second.labels));
-            let (mut a, mut b) = (go_string(&first.labels), go_string(&second.labels));
-            if a > b {
-                std::mem::swap(&mut a, &mut b);
-            }
-            return Err(QueryError::Execution(format!(
-                "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{a}, {b}]\
-                 ;many-to-many matching not allowed: matching labels must be unique on one side"
-            )));
         }
         Ok(())
+    }
+
+    fn duplicates(&self, first: &Labels, second: &Labels) -> QueryError {
+        let side = if self.swapped { "left" } else { "right" };
+        let group = go_string(&self.match_labels(second));
+        let (mut a, mut b) = (go_string(first), go_string(second));
+        if a > b {
+            std::mem::swap(&mut a, &mut b);
+        }
+        QueryError::Execution(format!(
+            "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{a}, {b}]\
+             ;many-to-many matching not allowed: matching labels must be unique on one side"
+        ))
     }
 
     /// The labels by which series are matched.
@@ -174,18 +210,45 @@ impl Join<'_, '_> {
         labels
     }
 
-    /// The result of two series, or `None` when they never meet or nothing is kept.
-    fn pair(
-        &self,
-        many: &Series,
-        one: &Series,
-        labels: Labels,
-        signature: u32,
-        seen: &mut Matched,
-    ) -> Result<Option<Series>> {
+    /// Adds the result of two series, unless they never meet or nothing is kept.
+    fn pair(&mut self, many: &Series, one: &Series, signature: u32, out: &mut Vec<Series>) -> Result<()> {
         let mut values = vec![ABSENT; many.values.len()];
+        let mut any = self.pair_floats(&many.values, &one.values, &mut values);
+        // The steps at which both have a value, but the operator no result.
+        let mut refused: Vec<u32> = Vec::new();
+        if any && matches!(self.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
+            let both = many.values.iter().zip(&one.values).map(|(m, o)| !is_absent(*m) && !is_absent(*o));
+            refused.extend(both.enumerate().filter(|(_, both)| *both).map(|(k, _)| k as u32));
+            refused.iter().for_each(|k| self.remarks.note(*k, Remark::Kinds(ValueKind::Float, ValueKind::Float)));
+        }
+        let mut histograms = Vec::new();
+        if !(many.histograms.is_empty() && one.histograms.is_empty()) {
+            any |= self.pair_histograms(many, one, (&mut values, &mut histograms), &mut refused);
+        }
+        if !any {
+            return Ok(());
+        }
+        let labels = self.result_labels(&many.labels, &one.labels);
+        refused.sort_unstable();
+        let met = |k: usize| many.has(k) && one.has(k) && refused.binary_search(&(k as u32)).is_err();
+        if self.matching.card == MatchCardinality::OneToOne {
+            self.seen.one_to_one(signature, met)?;
+        } else {
+            self.seen.grouped(signature, &labels, self.matching.fill_left.is_some(), met)?;
+        }
+        let series = Series { labels, drop_name: self.return_bool, values, histograms };
+        if !series.is_empty() {
+            // Beside the columns a flag for each step tells whether the result was there.
+            self.evaluator.budget.hold(0, series.bytes() + series.values.len())?;
+            out.push(series);
+        }
+        Ok(())
+    }
+
+    /// The results at the steps where both are floats; returns whether there is any such step.
+    fn pair_floats(&self, many: &[f64], one: &[f64], results: &mut [f64]) -> bool {
         let mut any = false;
-        for ((out, m), o) in values.iter_mut().zip(&many.values).zip(&one.values) {
+        for ((out, m), o) in results.iter_mut().zip(many).zip(one) {
             if is_absent(*m) || is_absent(*o) {
                 continue;
             }
@@ -197,29 +260,63 @@ impl Join<'_, '_> {
                 result
             };
         }
-        if !any {
-            return Ok(None);
+        any
+    }
+
+    /// The results at the steps where one of the sides is a histogram; returns whether there is any such step.
+    fn pair_histograms(
+        &mut self,
+        many: &Series,
+        one: &Series,
+        (values, histograms): (&mut [f64], &mut HistogramPoints),
+        refused: &mut Vec<u32>,
+    ) -> bool {
+        let mut steps: Vec<u32> = many.histograms.iter().chain(&one.histograms).map(|(k, _)| *k).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        let mut any = false;
+        for k in steps {
+            let (Some(m), Some(o)) = (operand(many, k), operand(one, k)) else { continue };
+            any = true;
+            let (left, right) = if self.swapped { (o, m) } else { (m, o) };
+            let (outcome, remark) = match histogram_binary::operate(self.op, left, right) {
+                Ok(outcome) => outcome,
+                Err(why) => {
+                    self.remarks.note(k, why);
+                    refused.push(k);
+                    continue;
+                }
+            };
+            if let Some(remark) = remark {
+                self.remarks.note(k, remark);
+            }
+            match (outcome, left) {
+                (Outcome::New(h), _) => histograms.push((k, h)),
+                (Outcome::Holds(holds), _) if self.return_bool => {
+                    if let Some(v) = values.get_mut(k as usize) {
+                        *v = f64::from(u8::from(holds));
+                    }
+                }
+                (Outcome::Holds(true), Operand::Histogram(h)) => histograms.push((k, Arc::clone(h))),
+                (Outcome::Holds(_), _) => {}
+            }
         }
-        if matches!(self.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-            return Ok(None);
-        }
-        let met = |k: usize| many.has(k) && one.has(k);
-        if self.matching.card == MatchCardinality::OneToOne {
-            seen.one_to_one(signature, met)?;
-        } else {
-            seen.grouped(signature, &labels, met)?;
-        }
-        let series = Series { drop_name: self.return_bool, ..Series::floats(labels, values) };
-        Ok((!series.is_empty()).then_some(series))
+        any
     }
 }
 
-/// Which results there were at which steps, to find those that there may be only once. What stands alone in its
-/// signature needs no flags.
+/// The value of a series at a step.
+fn operand(series: &Series, step: u32) -> Option<Operand<'_>> {
+    let float = series.values.get(step as usize).copied().filter(|v| !is_absent(*v));
+    float.map(Operand::Float).or_else(|| series.histogram(step as usize).map(Operand::Histogram))
+}
+
+/// Which results there were at which steps, to find those that there may be only once, and those that are missing.
 struct Matched {
     steps: usize,
-    /// The flags of each signature that has a result, and, when results may be many, of each result's labels.
+    /// The flags of each signature that has a result.
     by_signature: Vec<Vec<bool>>,
+    /// When results may be many, the flags of each result's labels.
     by_labels: HashMap<(u32, Labels), Vec<bool>>,
 }
 
@@ -238,11 +335,27 @@ impl Matched {
         })
     }
 
-    fn grouped(&mut self, signature: u32, labels: &Labels, met: impl Fn(usize) -> bool) -> Result<()> {
+    /// With `of_signature` the signature is marked too, as often as it has results.
+    fn grouped(
+        &mut self,
+        signature: u32,
+        labels: &Labels,
+        of_signature: bool,
+        met: impl Fn(usize) -> bool,
+    ) -> Result<()> {
+        if of_signature && let Some(flags) = self.by_signature.get_mut(signature as usize) {
+            flags.resize(self.steps, false);
+            flags.iter_mut().enumerate().for_each(|(k, flag)| *flag |= met(k));
+        }
         let flags = self.by_labels.entry((signature, labels.clone())).or_default();
         mark(flags, self.steps, met).map_err(|()| {
             QueryError::Execution("multiple matches for labels: grouping labels must ensure unique matches".to_owned())
         })
+    }
+
+    /// Whether a signature has a result at a step.
+    fn has(&self, signature: u32, k: usize) -> bool {
+        self.by_signature.get(signature as usize).and_then(|flags| flags.get(k)).copied().unwrap_or(false)
     }
 }
 

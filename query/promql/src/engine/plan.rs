@@ -282,9 +282,6 @@ impl Planner<'_> {
     }
 
     fn binary<'q>(&self, b: &'q BinaryExpr) -> Result<Built<'q>> {
-        if b.matching.as_ref().is_some_and(|m| m.fill_left.is_some() || m.fill_right.is_some()) {
-            return Err(QueryError::Unsupported("the fill modifier".to_owned()));
-        }
         let (lhs, rhs) = (self.node(&b.lhs)?, self.node(&b.rhs)?);
         let invariant = lhs.invariant && rhs.invariant;
         let scalars = lhs.node.returns == ValueType::Scalar && rhs.node.returns == ValueType::Scalar;

@@ -7,13 +7,13 @@ use super::{
 use crate::ast::BinaryOp;
 
 /// At which steps a signature has a series.
-struct Presence {
+pub(super) struct Presence {
     steps: usize,
     flags: Vec<bool>,
 }
 
 impl Presence {
-    fn of(series: &[Series], signatures: &[u32], count: usize, grid: Grid) -> Self {
+    pub(super) fn of(series: &[Series], signatures: &[u32], count: usize, grid: Grid) -> Self {
         let steps = grid.count;
         let mut presence = Self { steps, flags: vec![false; steps.saturating_mul(count)] };
         for (s, signature) in series.iter().zip(signatures) {
@@ -30,7 +30,7 @@ impl Presence {
         presence
     }
 
-    fn has(&self, signature: u32, k: usize) -> bool {
+    pub(super) fn has(&self, signature: u32, k: usize) -> bool {
         self.flags.get(signature as usize * self.steps + k).copied().unwrap_or(false)
     }
 }

@@ -100,12 +100,12 @@ impl FloatHistogram {
             (&mut self.negative_spans, &mut self.negative_buckets, negative),
         ] {
             if shift == 0 {
-                let skip = covered_by_zero_bucket(addend.spans, self.schema, self.zero_threshold);
+                let skip = covered_by_zero_bucket(addend.spans, addend.counts, self.schema, self.zero_threshold);
                 merge(spans, counts, None, &addend, skip);
             } else {
                 let (mut their_spans, mut their_counts) = (addend.spans.to_vec(), addend.counts.to_vec());
                 merge_buckets(&mut their_spans, &mut their_counts, None, shift);
-                let skip = covered_by_zero_bucket(&their_spans, self.schema, self.zero_threshold);
+                let skip = covered_by_zero_bucket(&their_spans, &their_counts, self.schema, self.zero_threshold);
                 let addend = Addend { spans: &their_spans, counts: &their_counts, compensation: None, sign };
                 merge(spans, counts, None, &addend, skip);
             }
@@ -139,8 +139,11 @@ impl FloatHistogram {
 }
 
 /// How many buckets at the beginning of a side end inside of the zero bucket: their counts are part of it already.
-pub(super) fn covered_by_zero_bucket(spans: &[Span], schema: i32, zero_threshold: f64) -> usize {
-    indices(spans).take_while(|index| exponential_bound(narrow(*index), schema) <= zero_threshold).count()
+pub(super) fn covered_by_zero_bucket(spans: &[Span], counts: &[f64], schema: i32, zero_threshold: f64) -> usize {
+    indices(spans)
+        .take(counts.len())
+        .take_while(|index| exponential_bound(narrow(*index), schema) <= zero_threshold)
+        .count()
 }
 
 /// One side of what is added.

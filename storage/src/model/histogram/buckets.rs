@@ -6,6 +6,7 @@ use super::{
     CUSTOM_BUCKETS_SCHEMA, FloatHistogram, Span,
     bounds::{custom_bound, exponential_bound},
     layout::narrow,
+    logarithm::log2,
     text::general,
 };
 
@@ -34,9 +35,9 @@ impl Bucket {
         if linear {
             return (value - self.lower) / (self.upper - self.lower);
         }
-        let lower = self.lower.abs().log2();
-        let upper = self.upper.abs().log2();
-        let at = value.abs().log2();
+        let lower = log2(self.lower.abs());
+        let upper = log2(self.upper.abs());
+        let at = log2(value.abs());
         if value > 0.0 { (at - lower) / (upper - lower) } else { 1.0 - ((at - upper) / (lower - upper)) }
     }
 }

@@ -90,19 +90,19 @@ impl FloatHistogram {
                 &other.negative_buckets,
             ),
         ] {
-            let skip = |spans: &[Span]| {
-                if exponential { covered_by_zero_bucket(spans, self.schema, self.zero_threshold) } else { 0 }
+            let skip = |spans: &[Span], counts: &[f64]| {
+                if exponential { covered_by_zero_bucket(spans, counts, self.schema, self.zero_threshold) } else { 0 }
             };
             if shift == 0 {
                 let addend = Addend { spans: their_spans, counts: their_counts, compensation: None, sign: 1.0 };
-                merge(spans, counts, Some(compensation), &addend, skip(their_spans));
+                merge(spans, counts, Some(compensation), &addend, skip(their_spans, their_counts));
             } else {
                 let (mut their_spans, mut their_counts) = (their_spans.clone(), their_counts.clone());
                 let mut rest = vec![0.0; their_counts.len()];
                 merge_buckets(&mut their_spans, &mut their_counts, Some(&mut rest), shift);
                 let addend =
                     Addend { spans: &their_spans, counts: &their_counts, compensation: Some(&rest), sign: 1.0 };
-                merge(spans, counts, Some(compensation), &addend, skip(&their_spans));
+                merge(spans, counts, Some(compensation), &addend, skip(&their_spans, &their_counts));
             }
         }
     }

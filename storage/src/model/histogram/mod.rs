@@ -11,6 +11,7 @@ mod compensated;
 mod custom_bounds;
 mod float;
 mod layout;
+mod logarithm;
 mod resets;
 mod resolution;
 #[cfg(test)]
@@ -23,6 +24,7 @@ pub use arithmetic::{HistogramMathError, Reconciled};
 pub use buckets::{Bucket, SideBuckets};
 pub use compensated::compensated_add;
 pub use float::FloatHistogram;
+pub use logarithm::log2;
 
 use crate::encoding::{MAX_HISTOGRAM_BUCKETS, bucket_count};
 

@@ -24,15 +24,39 @@ impl fmt::Display for General {
                 "-Inf"
             });
         }
-        let scientific = format!("{value:e}");
+        let scientific = shortest(value);
         let Some((digits, exponent)) = scientific.split_once('e') else { return f.write_str(&scientific) };
         match exponent.parse::<i32>() {
             Ok(exponent) if !GENERAL_PLAIN.contains(&exponent) => {
                 let sign = if exponent < 0 { '-' } else { '+' };
                 write!(f, "{digits}e{sign}{:02}", exponent.unsigned_abs())
             }
-            _ => write!(f, "{value}"),
+            Ok(exponent) => f.write_str(&plain(digits, exponent)),
+            Err(_) => write!(f, "{value}"),
         }
+    }
+}
+
+/// The shortest decimal that reads back the same, with an exponent. Of two that are equally near, Go takes the even one,
+/// which is how the standard library rounds to a number of digits, but not how it finds the shortest.
+fn shortest(value: f64) -> String {
+    let shortest = format!("{value:e}");
+    let digits = shortest.bytes().take_while(|b| *b != b'e').filter(u8::is_ascii_digit).count();
+    let even = format!("{value:.*e}", digits.saturating_sub(1));
+    if even.parse() == Ok(value) { even } else { shortest }
+}
+
+/// The digits `d.ddd` times ten to the exponent, of those that are written without one.
+fn plain(digits: &str, exponent: i32) -> String {
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits), |digits| ("-", digits));
+    let digits = digits.replace('.', "");
+    match usize::try_from(exponent) {
+        Ok(exponent) if exponent + 1 >= digits.len() => format!("{sign}{digits:0<width$}", width = exponent + 1),
+        Ok(exponent) => {
+            let (whole, rest) = digits.split_at(exponent + 1);
+            format!("{sign}{whole}.{rest}")
+        }
+        Err(_) => format!("{sign}0.{digits:0>width$}", width = digits.len() + exponent.unsigned_abs() as usize - 1),
     }
 }
 

@@ -18,6 +18,10 @@ pub(super) trait Accumulate: Send + Sized {
     fn finish(self, param: &[f64]) -> Vec<f64>;
     /// Memory of the columns.
     fn bytes(&self) -> usize;
+    /// Whether there was a float at a step. Asked only of what takes in histograms too.
+    fn has(&self, _step: usize) -> bool {
+        false
+    }
 }
 
 /// A compensated sum.
@@ -79,6 +83,10 @@ impl Accumulate for Sum {
 
     fn bytes(&self) -> usize {
         self.sum.len() * 16
+    }
+
+    fn has(&self, step: usize) -> bool {
+        self.sum.get(step).is_some_and(|sum| !is_absent(*sum))
     }
 }
 
@@ -193,6 +201,10 @@ impl Accumulate for Avg {
 
     fn bytes(&self) -> usize {
         self.value.len() * 24
+    }
+
+    fn has(&self, step: usize) -> bool {
+        self.count.get(step).is_some_and(|n| *n > 0.0)
     }
 }
 

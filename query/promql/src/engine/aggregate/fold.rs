@@ -2,7 +2,10 @@
 
 use chronolith_storage::Labels;
 
-use super::accumulators::{Accumulate, Avg, Count, Extreme, Group, Quantile, Sum, Variance};
+use super::{
+    accumulators::{Accumulate, Avg, Count, Extreme, Group, Quantile, Sum, Variance},
+    histograms::{Goal, HistogramGroup},
+};
 use crate::{
     ast::{AggregateOp, PosRange},
     engine::{
@@ -79,10 +82,38 @@ struct Fold<'a, 'q> {
 struct Part<A> {
     group: u32,
     accumulator: A,
+    histograms: HistogramGroup,
     drop_name: bool,
 }
 
+impl<A: Accumulate> Part<A> {
+    fn new(group: u32, steps: usize) -> Self {
+        Self { group, accumulator: A::new(steps), histograms: HistogramGroup::default(), drop_name: false }
+    }
+
+    /// Takes in what was made of later series.
+    fn merge(&mut self, later: Self, goal: Option<Goal>) {
+        self.drop_name |= later.drop_name;
+        // Before the floats, so that it is known which of them came before the later histograms.
+        if let Some(goal) = goal
+            && !later.histograms.is_empty()
+        {
+            self.histograms.merge(later.histograms, goal, |k| self.accumulator.has(k));
+        }
+        self.accumulator.merge(later.accumulator);
+    }
+}
+
 impl Fold<'_, '_> {
+    /// What becomes of histograms, if they are aggregated.
+    const fn goal(&self) -> Option<Goal> {
+        match self.op {
+            AggregateOp::Sum => Some(Goal::Sum),
+            AggregateOp::Avg => Some(Goal::Mean),
+            _ => None,
+        }
+    }
+
     fn run<A: Accumulate>(&self) -> Result<Vec<Series>> {
         let assignment = assign(self.stream, self.grouping);
         let steps = self.stream.grid.count;
@@ -97,13 +128,19 @@ impl Fold<'_, '_> {
                     let Some(p) = self.stream.produce(i, scratch, budget)? else { continue };
                     let group = assignment.group_of[i];
                     let at = parts.iter().rposition(|p| p.group == group).unwrap_or_else(|| {
-                        parts.push(Part { group, accumulator: A::new(steps), drop_name: false });
+                        parts.push(Part::new(group, steps));
                         parts.len() - 1
                     });
                     // A chunk has few groups, so the search is short, and `at` is a place in `parts`.
                     let part = &mut parts[at];
                     part.drop_name |= self.stream.drops_name(i);
-                    part.accumulator.add(self.floats(&p, &mut mixed)?);
+                    if let Some(goal) = self.goal()
+                        && !p.histograms.is_empty()
+                    {
+                        let Part { histograms, accumulator, .. } = part;
+                        histograms.add(i as u32, p.histograms, goal, steps, |k| accumulator.has(k));
+                    }
+                    part.accumulator.add(self.floats(&p, &mut mixed));
                 }
                 Ok(parts)
             },
@@ -113,12 +150,15 @@ impl Fold<'_, '_> {
                     match place {
                         None => {
                             // Samples are counted as the result has them; bytes as they are.
-                            budget.hold(steps, part.accumulator.bytes())?;
+                            let (samples, bytes) = part.histograms.weight();
+                            budget.hold(steps + samples, part.accumulator.bytes() + bytes)?;
                             *place = Some(part);
                         }
                         Some(group) => {
-                            group.drop_name |= part.drop_name;
-                            group.accumulator.merge(part.accumulator);
+                            let before = group.histograms.weight();
+                            group.merge(part, self.goal());
+                            let after = group.histograms.weight();
+                            budget.hold(after.0.saturating_sub(before.0), after.1.saturating_sub(before.1))?;
                         }
                     }
                 }
@@ -128,8 +168,7 @@ impl Fold<'_, '_> {
         let mut out = Vec::with_capacity(groups.len());
         for (labels, part) in assignment.labels.into_iter().zip(groups) {
             let Some(part) = part else { continue };
-            let values = part.accumulator.finish(self.param);
-            let series = Series { drop_name: part.drop_name, ..Series::floats(labels, values) };
+            let series = self.finish(labels, part);
             if !series.is_empty() {
                 out.push(series);
             }
@@ -137,10 +176,24 @@ impl Fold<'_, '_> {
         Ok(out)
     }
 
+    fn finish<A: Accumulate>(&self, labels: Labels, part: Part<A>) -> Series {
+        let values = part.accumulator.finish(self.param);
+        let mut series = Series { drop_name: part.drop_name, ..Series::floats(labels, values) };
+        if let Some(goal) = self.goal()
+            && !part.histograms.is_empty()
+        {
+            let metric = |i: u32| self.stream.labels(i as usize).metric_name().to_owned();
+            self.evaluator.budget.annotate(|a| {
+                series.histograms = part.histograms.finish(&mut series.values, goal, self.pos, a, metric);
+            });
+        }
+        series
+    }
+
     /// The floats of a column, or, for what only counts, something at each step that has a histogram too.
-    fn floats<'b>(&self, p: &Produced<'b>, mixed: &'b mut Vec<f64>) -> Result<&'b [f64]> {
+    fn floats<'b>(&self, p: &Produced<'b>, mixed: &'b mut Vec<f64>) -> &'b [f64] {
         if p.histograms.is_empty() {
-            return Ok(p.values);
+            return p.values;
         }
         match self.op {
             AggregateOp::Count | AggregateOp::Group => {
@@ -150,10 +203,9 @@ impl Fold<'_, '_> {
                         *v = 1.0;
                     }
                 }
-                Ok(mixed)
+                mixed
             }
-            AggregateOp::Sum => Err(QueryError::NativeHistogram("sum".to_owned())),
-            AggregateOp::Avg => Err(QueryError::NativeHistogram("avg".to_owned())),
+            AggregateOp::Sum | AggregateOp::Avg => p.values,
             op => {
                 let name = match op {
                     AggregateOp::Min => "min",
@@ -164,7 +216,7 @@ impl Fold<'_, '_> {
                 };
                 let text = format!("ignored histogram in {name} aggregation");
                 self.evaluator.budget.annotate(|a| a.info(text, self.pos));
-                Ok(p.values)
+                p.values
             }
         }
     }

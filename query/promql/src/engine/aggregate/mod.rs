@@ -4,6 +4,7 @@ mod accumulators;
 mod count_values;
 mod fold;
 mod heap;
+mod histograms;
 mod pick;
 
 use super::{

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use chronolith_storage::FloatHistogram;
+use chronolith_storage::{FloatHistogram, Labels};
 
 use super::{
     fold::{Assignment, assign},
@@ -14,7 +14,7 @@ use crate::{
         budget::Budget,
         error::{QueryError, Result},
         evaluate::Evaluator,
-        grid::{ABSENT, Series, is_absent},
+        grid::{ABSENT, Series, histogram_weight, is_absent},
         labels::Grouping,
         stream::Stream,
     },
@@ -82,6 +82,23 @@ impl Choice {
         Ok(Some(Self::Ratio(param.iter().map(|v| v.clamp(-1.0, 1.0)).collect())))
     }
 
+    /// Takes an entry whatever its value, if the choice is one of series; tells whether it did.
+    fn take_any(&self, heap: &mut Vec<Entry>, step: usize, position: f64, entry: Entry) -> bool {
+        let take = match self {
+            Self::Top(_) | Self::Bottom(_) => false,
+            Self::Any(_) => heap.len() < self.k(step),
+            Self::Ratio(r) => {
+                let r = r.get(step).copied().unwrap_or(0.0);
+                (r >= 0.0 && position < r) || (r < 0.0 && position >= 1.0 + r)
+            }
+        };
+        if take {
+            // Prometheus keeps a heap here too, which shows in the order of an instant query's answer.
+            offer::<false>(heap, usize::MAX, entry);
+        }
+        take
+    }
+
     fn k(&self, step: usize) -> usize {
         match self {
             Self::Top(k) | Self::Bottom(k) | Self::Any(k) => k.get(step).copied().unwrap_or(0),
@@ -108,8 +125,9 @@ pub(super) fn evaluate(
     let assignment = assign(stream, grouping);
     let budget = &evaluator.budget;
     let steps = stream.grid.count;
-    let mut heaps: Vec<Vec<Entry>> = vec![Vec::new(); assignment.labels.len().saturating_mul(steps)];
+    let heaps: Vec<Vec<Entry>> = vec![Vec::new(); assignment.labels.len().saturating_mul(steps)];
     budget.hold(0, heaps.len() * size_of::<Vec<Entry>>())?;
+    let mut picked = Picked { heaps, histograms: HashMap::new() };
     stream.in_chunks(
         budget,
         |scratch, chunk| {
@@ -122,27 +140,37 @@ pub(super) fn evaluate(
         },
         |columns: Vec<Column>| {
             for column in columns {
-                refuse_histograms(&column, choice, evaluator, pos)?;
-                offer_column(&column, stream, choice, &assignment, &mut heaps)?;
+                offer_column(&column, stream, choice, &assignment, &mut picked)?;
+                match choice {
+                    Choice::Top(_) | Choice::Bottom(_) => remark_histograms(&column, choice, budget, pos),
+                    Choice::Any(_) | Choice::Ratio(_) => {
+                        offer_histograms(&column, stream, choice, (&assignment, &mut picked), budget)?;
+                    }
+                }
             }
             Ok(())
         },
     )?;
-    finish(stream, choice, heaps, budget)
+    finish(stream, choice, picked, budget)
 }
 
-fn refuse_histograms(column: &Column, choice: &Choice, evaluator: &Evaluator<'_>, pos: PosRange) -> Result<()> {
-    if column.histograms.is_empty() {
-        return Ok(());
+/// What was picked so far.
+struct Picked {
+    /// Of each group, one heap a step.
+    heaps: Vec<Vec<Entry>>,
+    /// The histograms among the entries, by series and step. Histograms have no order, so they stay once picked.
+    histograms: HashMap<(u32, u32), Arc<FloatHistogram>>,
+}
+
+fn remark_histograms(column: &Column, choice: &Choice, budget: &Budget<'_>, pos: PosRange) {
+    if !column.histograms.is_empty() {
+        let name = if matches!(choice, Choice::Bottom(_)) { "bottomk" } else { "topk" };
+        budget.annotate(|a| a.info(format!("ignored histogram in {name} aggregation"), pos));
     }
-    let name = match choice {
-        Choice::Top(_) => "topk",
-        Choice::Bottom(_) => "bottomk",
-        Choice::Any(_) => return Err(QueryError::NativeHistogram("limitk".to_owned())),
-        Choice::Ratio(_) => return Err(QueryError::NativeHistogram("limit_ratio".to_owned())),
-    };
-    evaluator.budget.annotate(|a| a.info(format!("ignored histogram in {name} aggregation"), pos));
-    Ok(())
+}
+
+fn series_number(column: &Column) -> Result<u32> {
+    u32::try_from(column.index).map_err(|_| QueryError::TooManySamples)
 }
 
 fn offer_column(
@@ -150,13 +178,13 @@ fn offer_column(
     stream: &Stream<'_>,
     choice: &Choice,
     assignment: &Assignment,
-    heaps: &mut [Vec<Entry>],
+    picked: &mut Picked,
 ) -> Result<()> {
     let steps = column.values.len();
     let group = assignment.group_of[column.index] as usize;
-    let Some(heaps) = heaps.get_mut(group * steps..(group + 1) * steps) else { return Ok(()) };
-    let series = u32::try_from(column.index).map_err(|_| QueryError::TooManySamples)?;
-    let position = if let Choice::Ratio(_) = choice { sampling_position(stream, column.index) } else { 0.0 };
+    let Some(heaps) = picked.heaps.get_mut(group * steps..(group + 1) * steps) else { return Ok(()) };
+    let series = series_number(column)?;
+    let position = if let Choice::Ratio(_) = choice { sampling_position(&stream.labels(column.index)) } else { 0.0 };
     for (step, (v, heap)) in column.values.iter().zip(heaps).enumerate() {
         if is_absent(*v) {
             continue;
@@ -165,27 +193,59 @@ fn offer_column(
         match choice {
             Choice::Top(_) if k > 0 => offer::<false>(heap, k, entry),
             Choice::Bottom(_) if k > 0 => offer::<true>(heap, k, entry),
-            Choice::Any(_) if heap.len() < k => heap.push(entry),
-            Choice::Ratio(r) => {
-                let r = r.get(step).copied().unwrap_or(0.0);
-                if (r >= 0.0 && position < r) || (r < 0.0 && position >= 1.0 + r) {
-                    heap.push(entry);
-                }
+            _ => {
+                choice.take_any(heap, step, position, entry);
             }
-            _ => {}
         }
     }
     Ok(())
 }
 
-/// Where between 0 and 1 a series stands: a hash of its labels, the same in every query.
-fn sampling_position(stream: &Stream<'_>, index: usize) -> f64 {
-    let hash = xxhash_rust::xxh3::xxh3_64(stream.labels(index).as_bytes());
-    hash as f64 / u64::MAX as f64
+/// Offers the histograms of a column to a choice that does not look at values.
+fn offer_histograms(
+    column: &Column,
+    stream: &Stream<'_>,
+    choice: &Choice,
+    (assignment, picked): (&Assignment, &mut Picked),
+    budget: &Budget<'_>,
+) -> Result<()> {
+    if column.histograms.is_empty() {
+        return Ok(());
+    }
+    let group = assignment.group_of[column.index] as usize;
+    let series = series_number(column)?;
+    let position = if let Choice::Ratio(_) = choice { sampling_position(&stream.labels(column.index)) } else { 0.0 };
+    for (step, h) in &column.histograms {
+        let Some(heap) = picked.heaps.get_mut(group * column.values.len() + *step as usize) else { continue };
+        // Prometheus' heap takes them for zeros.
+        if choice.take_any(heap, *step as usize, position, (0.0, series)) {
+            budget.hold(0, histogram_weight(h) * 16)?;
+            picked.histograms.insert((series, *step), Arc::clone(h));
+        }
+    }
+    Ok(())
+}
+
+/// Where between 0 and 1 a series stands: a hash of its labels, the same in every query, and that of Prometheus: XXH64
+/// over its layout of labels, in which lengths are one byte, or three behind a 255.
+fn sampling_position(labels: &Labels) -> f64 {
+    let mut packed = Vec::with_capacity(256);
+    for text in labels.iter().flat_map(|(name, value)| [name, value]) {
+        match u8::try_from(text.len()) {
+            Ok(length) if length < u8::MAX => packed.push(length),
+            _ => {
+                packed.push(u8::MAX);
+                packed.extend_from_slice(&text.len().to_le_bytes()[..3]);
+            }
+        }
+        packed.extend_from_slice(text.as_bytes());
+    }
+    xxhash_rust::xxh64::xxh64(&packed, 0) as f64 / u64::MAX as f64
 }
 
 /// Makes series of what was picked; those of one step in order, best first.
-fn finish(stream: &Stream<'_>, choice: &Choice, heaps: Vec<Vec<Entry>>, budget: &Budget<'_>) -> Result<Vec<Series>> {
+fn finish(stream: &Stream<'_>, choice: &Choice, picked: Picked, budget: &Budget<'_>) -> Result<Vec<Series>> {
+    let Picked { heaps, mut histograms } = picked;
     let steps = stream.grid.count;
     let mut places: HashMap<u32, usize> = HashMap::new();
     let mut out: Vec<Series> = Vec::new();
@@ -197,6 +257,7 @@ fn finish(stream: &Stream<'_>, choice: &Choice, heaps: Vec<Vec<Entry>>, budget: 
                 Choice::Any(_) | Choice::Ratio(_) => {}
             }
         }
+        let step = i % steps.max(1);
         for (value, series) in heap {
             let index = series as usize;
             let place = match places.get(&series) {
@@ -210,10 +271,29 @@ fn finish(stream: &Stream<'_>, choice: &Choice, heaps: Vec<Vec<Entry>>, budget: 
                     out.len() - 1
                 }
             };
-            if let Some(v) = out.get_mut(place).and_then(|s| s.values.get_mut(i % steps.max(1))) {
+            let Some(into) = out.get_mut(place) else { continue };
+            if let Some(h) = histograms.remove(&(series, step as u32)) {
+                // The heaps of a series' group come step by step.
+                into.histograms.push((step as u32, h));
+            } else if let Some(v) = into.values.get_mut(step) {
                 *v = value;
             }
         }
     }
     Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn series_stand_where_prometheus_has_them() {
+        // Computed with Prometheus' hash over its own layout.
+        let at = |name: &str, value: &str| sampling_position(&Labels::from_pairs([(name, value)]));
+        assert_eq!(at("long", &"x".repeat(300)), 0.079_946_218_000_101_02);
+        assert_eq!(at("edge", &"y".repeat(255)), 0.181_496_624_642_681_5);
+        assert_eq!(at("edge", &"y".repeat(254)), 0.168_575_606_657_631_74);
+        assert_eq!(sampling_position(&Labels::from_pairs([("__name__", "up"), ("job", "a")])), 0.670_704_976_467_503_8);
+    }
 }

@@ -1,6 +1,11 @@
-//! Functions of classic histograms: `histogram_quantile`, `histogram_fraction`.
+//! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction` over classic and native histograms.
 
-use chronolith_storage::{Labels, LabelsBuilder};
+use chronolith_storage::{FloatHistogram, Labels, LabelsBuilder};
+
+use super::{
+    math::present,
+    native::{self, NanObservations},
+};
 
 use crate::{
     ast::PosRange,
@@ -9,7 +14,7 @@ use crate::{
         budget::Budget,
         error::{QueryError, Result},
         evaluate::Evaluator,
-        grid::{ABSENT, Grid, Series, is_absent},
+        grid::{ABSENT, Grid, Series, count_present, is_absent},
         labels::{Numbering, drop_metadata, go_quoted, merge_same_labels},
         plan::Node,
         quantile::{Bucket, bucket_fraction, bucket_quantile},
@@ -35,80 +40,243 @@ fn parse_bound(text: &str) -> Option<f64> {
     (!bound.is_infinite() || !text.bytes().any(|b| b.is_ascii_digit())).then_some(bound)
 }
 
-/// The buckets of one histogram over all steps.
+/// The buckets of one classic histogram over all steps.
 struct Classic {
     /// Without the bound.
     labels: Labels,
     /// Bound and column, sorted by bound.
     buckets: Vec<(f64, usize)>,
+    /// The steps at which there is a native histogram with the same labels, rising.
+    blocked: Vec<u32>,
 }
 
-/// Sorts the series of a vector into histograms.
-fn classic(evaluator: &Evaluator<'_>, series: &[Series], pos: PosRange, what: &str) -> Result<Vec<Classic>> {
-    let mut numbering = Numbering::default();
-    let mut out: Vec<Classic> = Vec::new();
-    for (i, s) in series.iter().enumerate() {
-        if !s.histograms.is_empty() {
-            return Err(QueryError::NativeHistogram(what.to_owned()));
-        }
-        let bound = s.labels.get(BUCKET).unwrap_or_default();
-        let Some(upper) = parse_bound(bound) else {
-            let mut text = format!("bucket label \"le\" is missing or has a malformed value of {}", go_quoted(bound));
-            push_metric_name(evaluator, &mut text, &s.labels);
-            evaluator.budget.annotate(|a| a.warn(text, pos));
-            continue;
-        };
-        let labels = s.labels.without(BUCKET);
-        let (number, new) = numbering.number(labels.as_bytes());
-        if new {
-            out.push(Classic { labels, buckets: Vec::new() });
-        }
-        if let Some(histogram) = out.get_mut(number as usize) {
-            histogram.buckets.push((upper, i));
-        }
-    }
-    for histogram in &mut out {
-        histogram.buckets.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
-    }
-    Ok(out)
-}
-
-/// Prometheus names the metric only where its name is still there for sure.
-fn push_metric_name(evaluator: &Evaluator<'_>, text: &mut String, labels: &Labels) {
-    if evaluator.options.delayed_name_removal && !labels.metric_name().is_empty() {
-        text.push_str(" for metric name ");
-        text.push_str(&go_quoted(labels.metric_name()));
+impl Classic {
+    fn has(&self, series: &[Series], k: u32) -> bool {
+        let value = |column: usize| series.get(column).and_then(|s| s.values.get(k as usize));
+        self.buckets.iter().any(|(_, column)| value(*column).is_some_and(|v| !is_absent(*v)))
     }
 }
 
-/// Calls `f` with the buckets that are there at each step and makes a series of the results.
-fn each_step(
-    evaluator: &Evaluator<'_>,
-    series: &[Series],
-    histogram: &Classic,
-    labels: Labels,
+/// The native histograms of one series.
+struct Native {
+    series: usize,
+    /// The steps at which there is a classic histogram with the same labels, rising.
+    blocked: Vec<u32>,
+}
+
+/// The histograms of a vector, of both kinds.
+struct Histograms<'e, 'q> {
+    evaluator: &'e Evaluator<'q>,
+    series: Vec<Series>,
+    classic: Vec<Classic>,
+    native: Vec<Native>,
+    /// Where the vector stands in the query.
+    pos: PosRange,
     grid: Grid,
-    mut f: impl FnMut(usize, &mut Vec<Bucket>) -> f64,
-) -> Result<Series> {
-    evaluator.budget.check()?;
-    let mut buckets = Vec::with_capacity(histogram.buckets.len());
-    let mut values = vec![ABSENT; grid.count];
-    for (k, out) in values.iter_mut().enumerate() {
-        buckets.clear();
-        for (upper, column) in &histogram.buckets {
-            // The columns were numbered from these series and have a value for each step.
-            let count = series[*column].values[k];
-            if !is_absent(count) {
-                buckets.push(Bucket { upper: *upper, count });
+}
+
+impl<'e, 'q> Histograms<'e, 'q> {
+    /// Evaluates a vector and sorts its series into histograms.
+    fn of(evaluator: &'e Evaluator<'q>, vector: &'q Node<'q>, grid: Grid) -> Result<Self> {
+        let series = evaluator.vector(vector, grid)?;
+        let mut numbering = Numbering::default();
+        let mut new = Self { evaluator, series, classic: Vec::new(), native: Vec::new(), pos: vector.pos, grid };
+        for (i, s) in new.series.iter().enumerate() {
+            if !s.histograms.is_empty() {
+                new.native.push(Native { series: i, blocked: Vec::new() });
+            }
+            if count_present(&s.values) == 0 {
+                continue;
+            }
+            let bound = s.labels.get(BUCKET).unwrap_or_default();
+            let Some(upper) = parse_bound(bound) else {
+                let text = format!("bucket label \"le\" is missing or has a malformed value of {}", go_quoted(bound));
+                new.annotate(Level::Warning, text, &s.labels);
+                continue;
+            };
+            let labels = s.labels.without(BUCKET);
+            let (number, is_new) = numbering.number(labels.as_bytes());
+            if is_new {
+                new.classic.push(Classic { labels, buckets: Vec::new(), blocked: Vec::new() });
+            }
+            if let Some(histogram) = new.classic.get_mut(number as usize) {
+                histogram.buckets.push((upper, i));
             }
         }
-        if !buckets.is_empty() {
-            *out = f(k, &mut buckets);
+        for histogram in &mut new.classic {
+            histogram.buckets.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
+        }
+        new.block(&mut numbering);
+        Ok(new)
+    }
+
+    /// Where a native and a classic histogram have the same labels at a step, neither counts.
+    fn block(&mut self, numbering: &mut Numbering) {
+        let mut native = std::mem::take(&mut self.native);
+        for n in &mut native {
+            let Some(s) = self.series.get(n.series) else { continue };
+            let (number, _) = numbering.number(s.labels.as_bytes());
+            let Some(classic) = self.classic.get(number as usize) else { continue };
+            n.blocked.extend(s.histograms.iter().map(|(k, _)| *k).filter(|k| classic.has(&self.series, *k)));
+            if !n.blocked.is_empty() {
+                let text = "vector contains a mix of classic and native histograms".to_owned();
+                self.annotate(Level::Warning, text, &s.labels);
+            }
+            if let Some(classic) = self.classic.get_mut(number as usize) {
+                classic.blocked.clone_from(&n.blocked);
+            }
+        }
+        self.native = native;
+    }
+
+    /// Remarks on the histograms of a metric. Prometheus names it only where its name is still there for sure.
+    fn annotate(&self, level: Level, text: String, labels: &Labels) {
+        let message = self.named(text, labels);
+        let annotation = Annotation { level, message, pos: self.pos, forced_monotonicity: None };
+        self.evaluator.budget.annotate(|a| a.add(annotation));
+    }
+
+    fn named(&self, mut text: String, labels: &Labels) -> String {
+        if self.evaluator.options.delayed_name_removal && !labels.metric_name().is_empty() {
+            text.push_str(" for metric name ");
+            text.push_str(&go_quoted(labels.metric_name()));
+        }
+        text
+    }
+
+    /// The labels of a result: those of the histogram and one more.
+    fn labels(&self, labels: &Labels, added: Option<(&str, &str)>) -> Labels {
+        let labels = if self.evaluator.options.delayed_name_removal { labels.clone() } else { drop_metadata(labels) };
+        match added {
+            None => labels,
+            Some((name, value)) => {
+                let mut labels = LabelsBuilder::from_labels(&labels);
+                labels.set(name, value);
+                labels.build()
+            }
         }
     }
-    let delayed = evaluator.options.delayed_name_removal;
-    let labels = if delayed { labels } else { drop_metadata(&labels) };
-    Ok(Series { drop_name: true, ..Series::floats(labels, values) })
+
+    /// Makes a series of the numbers that `number` gives for each histogram at each of the steps.
+    fn reduce(&self, steps: impl Fn(usize) -> bool, number: &impl Number, out: &mut Vec<Series>) -> Result<()> {
+        let mut push = |labels: &Labels, values: Vec<f64>| -> Result<()> {
+            let labels = self.labels(labels, number.added_label());
+            let s = Series { drop_name: true, ..Series::floats(labels, values) };
+            if !s.is_empty() {
+                self.evaluator.budget.hold(s.samples(), s.bytes())?;
+                out.push(s);
+            }
+            self.evaluator.budget.check()
+        };
+        for native in &self.native {
+            let Some(s) = self.series.get(native.series) else { continue };
+            let mut values = vec![ABSENT; self.grid.count];
+            for (k, h) in s.histograms.iter().filter(|(k, _)| steps(*k as usize)) {
+                if let (Some(place), Err(_)) = (values.get_mut(*k as usize), native.blocked.binary_search(k)) {
+                    *place = present(number.of_native(self, *k as usize, h, &s.labels));
+                }
+            }
+            push(&s.labels, values)?;
+        }
+        let mut buckets = Vec::new();
+        for classic in &self.classic {
+            let mut values = vec![ABSENT; self.grid.count];
+            for (k, place) in values.iter_mut().enumerate().filter(|(k, _)| steps(*k)) {
+                if classic.blocked.binary_search(&(k as u32)).is_ok() {
+                    continue;
+                }
+                buckets.clear();
+                for (upper, column) in &classic.buckets {
+                    // The columns were numbered from these series and have a value for each step.
+                    let count = self.series[*column].values[k];
+                    if !is_absent(count) {
+                        buckets.push(Bucket { upper: *upper, count });
+                    }
+                }
+                if !buckets.is_empty() {
+                    *place = present(number.of_classic(self, k, &mut buckets, &classic.labels));
+                }
+            }
+            push(&classic.labels, values)?;
+        }
+        Ok(())
+    }
+}
+
+/// What is told of each histogram.
+trait Number {
+    fn of_native(&self, all: &Histograms<'_, '_>, k: usize, h: &FloatHistogram, labels: &Labels) -> f64;
+    fn of_classic(&self, all: &Histograms<'_, '_>, k: usize, buckets: &mut Vec<Bucket>, labels: &Labels) -> f64;
+    /// A label that the results get.
+    fn added_label(&self) -> Option<(&str, &str)> {
+        None
+    }
+}
+
+struct Quantile<'a> {
+    /// For each step.
+    q: &'a [f64],
+    label: Option<(&'a str, &'a str)>,
+}
+
+impl Number for Quantile<'_> {
+    fn of_native(&self, all: &Histograms<'_, '_>, k: usize, h: &FloatHistogram, labels: &Labels) -> f64 {
+        let (value, remark) = native::quantile(at(self.q, k), h);
+        let result = match remark {
+            None => return value,
+            Some(NanObservations::Result) => "result is NaN",
+            Some(NanObservations::Skew) => "result is skewed higher",
+        };
+        all.annotate(Level::Info, format!("input to histogram_quantile has NaN observations, {result}"), labels);
+        value
+    }
+
+    fn of_classic(&self, all: &Histograms<'_, '_>, k: usize, buckets: &mut Vec<Bucket>, labels: &Labels) -> f64 {
+        let (value, forced) = bucket_quantile(at(self.q, k), buckets);
+        if let Some(forced) = forced {
+            let text = "input to histogram_quantile needed to be fixed for monotonicity (see \
+                        https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
+            let facts = ForcedMonotonicity {
+                time: (all.grid.at(k), all.grid.at(k)),
+                buckets: (forced.min_bucket, forced.max_bucket),
+                max_diff: forced.max_diff,
+                count: 1,
+            };
+            let message = all.named(text.to_owned(), labels);
+            let annotation = Annotation { level: Level::Info, message, pos: all.pos, forced_monotonicity: Some(facts) };
+            all.evaluator.budget.annotate(|a| a.add(annotation));
+        }
+        value
+    }
+
+    fn added_label(&self) -> Option<(&str, &str)> {
+        self.label
+    }
+}
+
+struct Fraction {
+    /// For each step.
+    lower: Vec<f64>,
+    upper: Vec<f64>,
+}
+
+impl Number for Fraction {
+    fn of_native(&self, all: &Histograms<'_, '_>, k: usize, h: &FloatHistogram, labels: &Labels) -> f64 {
+        let (value, nan_observations) = native::fraction(at(&self.lower, k), at(&self.upper, k), h);
+        if nan_observations {
+            let text = "input to histogram_fraction has NaN observations, which are excluded from all fractions";
+            all.annotate(Level::Info, text.to_owned(), labels);
+        }
+        value
+    }
+
+    fn of_classic(&self, _: &Histograms<'_, '_>, k: usize, buckets: &mut Vec<Bucket>, _: &Labels) -> f64 {
+        bucket_fraction(at(&self.lower, k), at(&self.upper, k), buckets)
+    }
+}
+
+fn at(column: &[f64], k: usize) -> f64 {
+    column.get(k).copied().unwrap_or(f64::NAN)
 }
 
 fn too_few() -> QueryError {
@@ -123,13 +291,10 @@ pub(in crate::engine) fn quantile<'q>(
 ) -> Result<Vec<Series>> {
     let [q_arg, vector] = args else { return Err(too_few()) };
     let q = evaluator.scalar(q_arg, grid)?;
-    let series = evaluator.vector(vector, grid)?;
     q.iter().for_each(|q| check_quantile(*q, q_arg.pos, &evaluator.budget));
+    let histograms = Histograms::of(evaluator, vector, grid)?;
     let mut out = Vec::new();
-    for histogram in classic(evaluator, &series, vector.pos, "histogram_quantile")? {
-        let labels = histogram.labels.clone();
-        out.push(quantile_of(evaluator, &series, &histogram, labels, &q, vector.pos, grid)?);
-    }
+    histograms.reduce(|_| true, &Quantile { q: &q, label: None }, &mut out)?;
     merge_same_labels(out)
 }
 
@@ -141,17 +306,27 @@ pub(in crate::engine) fn quantiles<'q>(
 ) -> Result<Vec<Series>> {
     let [vector, label, q_args @ ..] = args else { return Err(too_few()) };
     let label = evaluator.text(label)?;
-    let series = evaluator.vector(vector, grid)?;
-    let histograms = classic(evaluator, &series, vector.pos, "histogram_quantiles")?;
-    let mut out = Vec::new();
+    let mut columns = Vec::with_capacity(q_args.len());
     for q_arg in q_args {
         let q = evaluator.scalar(q_arg, grid)?;
         q.iter().for_each(|q| check_quantile(*q, q_arg.pos, &evaluator.budget));
-        let text = q.first().map_or_else(String::new, |q| open_metrics_float(*q));
-        for histogram in &histograms {
-            let mut labels = LabelsBuilder::from_labels(&histogram.labels);
-            labels.set(label, &text);
-            out.push(quantile_of(evaluator, &series, histogram, labels.build(), &q, vector.pos, grid)?);
+        columns.push(q);
+    }
+    let histograms = Histograms::of(evaluator, vector, grid)?;
+    let mut out = Vec::new();
+    for q in columns {
+        // The quantile may be another at each step, and then its label is too.
+        let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
+        let mut distinct: Vec<f64> = Vec::new();
+        for v in &q {
+            if distinct.last().is_none_or(|last| !same(*last, *v)) && !distinct.iter().any(|d| same(*d, *v)) {
+                distinct.push(*v);
+            }
+        }
+        for value in distinct {
+            let text = open_metrics_float(value);
+            let number = Quantile { q: &q, label: Some((label, &text)) };
+            histograms.reduce(|k| same(at(&q, k), value), &number, &mut out)?;
         }
     }
     merge_same_labels(out)
@@ -163,37 +338,6 @@ fn open_metrics_float(v: f64) -> String {
     if v.is_finite() && !text.contains(['.', 'e']) { format!("{text}.0") } else { text }
 }
 
-fn quantile_of(
-    evaluator: &Evaluator<'_>,
-    series: &[Series],
-    histogram: &Classic,
-    labels: Labels,
-    q: &[f64],
-    pos: PosRange,
-    grid: Grid,
-) -> Result<Series> {
-    each_step(evaluator, series, histogram, labels, grid, |k, buckets| {
-        let q = q.get(k).copied().unwrap_or(f64::NAN);
-        let (value, forced) = bucket_quantile(q, buckets);
-        if let Some(forced) = forced {
-            let mut message = "input to histogram_quantile needed to be fixed for monotonicity (see \
-                               https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)"
-                .to_owned();
-            push_metric_name(evaluator, &mut message, &histogram.labels);
-            let facts = ForcedMonotonicity {
-                time: (grid.at(k), grid.at(k)),
-                buckets: (forced.min_bucket, forced.max_bucket),
-                max_diff: forced.max_diff,
-                count: 1,
-            };
-            evaluator.budget.annotate(|a| {
-                a.add(Annotation { level: Level::Info, message, pos, forced_monotonicity: Some(facts) });
-            });
-        }
-        value
-    })
-}
-
 /// `histogram_fraction(lower, upper, v)`
 pub(in crate::engine) fn fraction<'q>(
     evaluator: &Evaluator<'q>,
@@ -201,16 +345,9 @@ pub(in crate::engine) fn fraction<'q>(
     grid: Grid,
 ) -> Result<Vec<Series>> {
     let [lower, upper, vector] = args else { return Err(too_few()) };
-    let (lower, upper) = (evaluator.scalar(lower, grid)?, evaluator.scalar(upper, grid)?);
-    let series = evaluator.vector(vector, grid)?;
+    let number = Fraction { lower: evaluator.scalar(lower, grid)?, upper: evaluator.scalar(upper, grid)? };
     let mut out = Vec::new();
-    for histogram in classic(evaluator, &series, vector.pos, "histogram_fraction")? {
-        let labels = histogram.labels.clone();
-        out.push(each_step(evaluator, &series, &histogram, labels, grid, |k, buckets| {
-            let at = |column: &[f64]| column.get(k).copied().unwrap_or(f64::NAN);
-            bucket_fraction(at(&lower), at(&upper), buckets)
-        })?);
-    }
+    Histograms::of(evaluator, vector, grid)?.reduce(|_| true, &number, &mut out)?;
     merge_same_labels(out)
 }
 

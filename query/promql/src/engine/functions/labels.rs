@@ -3,12 +3,15 @@
 use chronolith_storage::{LabelsBuilder, model::labels::METRIC_NAME};
 use regex::RegexBuilder;
 
-use crate::engine::{
-    error::{QueryError, Result},
-    evaluate::Evaluator,
-    grid::{Grid, Series},
-    labels::merge_same_labels,
-    plan::Node,
+use crate::{
+    ast::StringLiteral,
+    engine::{
+        error::{QueryError, Result},
+        evaluate::Evaluator,
+        grid::{Grid, Series},
+        labels::merge_same_labels,
+        plan::{Kind, Node},
+    },
 };
 
 /// Largest compiled regular expression, in bytes.
@@ -29,7 +32,7 @@ pub(in crate::engine) fn replace<'q>(
         .size_limit(REGEX_SIZE_LIMIT)
         .build()
         .map_err(|_| QueryError::Execution(format!("invalid regular expression in label_replace(): {pattern}")))?;
-    let dst = evaluator.label_name(dst, "invalid destination label name in label_replace():")?;
+    let dst = label_name(evaluator, dst, "destination label name in label_replace()")?;
     let mut series = evaluator.vector(vector, grid)?;
     let mut value = String::new();
     for s in &mut series {
@@ -47,9 +50,9 @@ pub(in crate::engine) fn join<'q>(evaluator: &Evaluator<'q>, args: &'q [Node<'q>
         return Err(QueryError::BadData("label_join takes at least 3 arguments".to_owned()));
     };
     let separator = evaluator.text(separator)?;
-    let source = |node| evaluator.label_name(node, "invalid source label name in label_join():");
+    let source = |node| label_name(evaluator, node, "source label name in label_join()");
     let sources = sources.iter().map(source).collect::<Result<Vec<_>>>()?;
-    let dst = evaluator.label_name(dst, "invalid destination label name in label_join():")?;
+    let dst = label_name(evaluator, dst, "destination label name in label_join()")?;
     let mut series = evaluator.vector(vector, grid)?;
     for s in &mut series {
         let values: Vec<&str> = sources.iter().map(|l| s.labels.get(l).unwrap_or_default()).collect();
@@ -57,6 +60,14 @@ pub(in crate::engine) fn join<'q>(evaluator: &Evaluator<'q>, args: &'q [Node<'q>
         set(s, dst, &value);
     }
     merge_same_labels(series)
+}
+
+/// The text of a string literal that names a label.
+fn label_name<'q>(evaluator: &Evaluator<'q>, node: &Node<'q>, what: &str) -> Result<&'q str> {
+    let name = evaluator.text(node)?;
+    let valid = !name.is_empty() && !matches!(&node.kind, Kind::Text(StringLiteral { invalid_utf8: Some(_), .. }));
+    // Prometheus writes the name as it is, without quotes.
+    if valid { Ok(name) } else { Err(QueryError::Execution(format!("invalid {what}: {name}"))) }
 }
 
 fn set(s: &mut Series, name: &str, value: &str) {

@@ -16,7 +16,7 @@ pub(in crate::engine) fn map(column: &mut [f64], f: impl Fn(f64) -> f64) {
 
 /// A result that must not look absent, even where a sign was taken off a strange NaN.
 #[inline]
-fn present(v: f64) -> f64 {
+pub(super) fn present(v: f64) -> f64 {
     if is_absent(v) { f64::NAN } else { v }
 }
 
