@@ -1,5 +1,4 @@
 //! The project's own cases in `tests/promql` use the whole language: every function, aggregation, operator and modifier.
-#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::{collections::BTreeSet, fmt::Debug, fs, path::Path};
 
