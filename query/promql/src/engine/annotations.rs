@@ -37,6 +37,8 @@ pub struct Annotation {
     pub pos: PosRange,
     /// Facts that are written after the message.
     pub forced_monotonicity: Option<ForcedMonotonicity>,
+    /// How often it came up, for remarks that tell it.
+    pub occurrences: Option<u64>,
 }
 
 impl Annotation {
@@ -61,6 +63,9 @@ impl Annotation {
                 super::functions::date::rfc3339(f.time.1),
             );
         }
+        if let Some(n) = self.occurrences.filter(|n| *n > 1) {
+            let _ = write!(text, " ({n} occurrences)");
+        }
         let (line, column) = line_and_column(query, self.pos.start as usize);
         let _ = write!(text, " ({line}:{column})");
         text
@@ -75,7 +80,7 @@ fn line_and_column(query: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The remarks on one answer. The same remark stands once.
+/// The remarks on one answer. The same remark about the same place stands once.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Annotations {
     list: Vec<Annotation>,
@@ -88,18 +93,28 @@ const MAX_KEPT: usize = 1000;
 impl Annotations {
     /// Adds a warning.
     pub(super) fn warn(&mut self, message: String, pos: PosRange) {
-        self.add(Annotation { level: Level::Warning, message, pos, forced_monotonicity: None });
+        self.add(Annotation { level: Level::Warning, message, pos, forced_monotonicity: None, occurrences: None });
+    }
+
+    /// Adds a warning that tells how often it came up.
+    pub(super) fn warn_times(&mut self, message: String, occurrences: u64, pos: PosRange) {
+        let occurrences = Some(occurrences);
+        self.add(Annotation { level: Level::Warning, message, pos, forced_monotonicity: None, occurrences });
     }
 
     /// Adds an info.
     pub(super) fn info(&mut self, message: String, pos: PosRange) {
-        self.add(Annotation { level: Level::Info, message, pos, forced_monotonicity: None });
+        self.add(Annotation { level: Level::Info, message, pos, forced_monotonicity: None, occurrences: None });
     }
 
     /// Adds a remark, or merges it into the same one.
     pub(super) fn add(&mut self, new: Annotation) {
-        // As in Prometheus, equal texts are one remark, and the last one's place is shown.
+        // As in Prometheus, equal texts are one remark, whatever their places. Remarks with facts keep the place where
+        // they came up first, others have the last.
         if let Some(old) = self.list.iter_mut().find(|a| a.level == new.level && a.message == new.message) {
+            if new.forced_monotonicity.is_none() && new.occurrences.is_none() {
+                old.pos = new.pos;
+            }
             if let (Some(o), Some(n)) = (&mut old.forced_monotonicity, &new.forced_monotonicity) {
                 o.time = (o.time.0.min(n.time.0), o.time.1.max(n.time.1));
                 o.buckets = (o.buckets.0.min(n.buckets.0), o.buckets.1.max(n.buckets.1));
@@ -109,7 +124,9 @@ impl Annotations {
                 // There the last one is kept, and with it its place; only remarks that merge stay at the first.
                 old.pos = new.pos;
             }
-            old.pos = new.pos;
+            if let (Some(o), Some(n)) = (&mut old.occurrences, new.occurrences) {
+                *o += n;
+            }
         } else if self.list.len() < MAX_KEPT {
             self.list.push(new);
         }

@@ -5,13 +5,14 @@ use chronolith_storage::{FloatHistogram, Labels, model::labels::METRIC_NAME};
 use super::{
     budget::Budget,
     error::{QueryError, Result},
-    evaluate::Evaluator,
+    evaluate::{Evaluator, Samples},
     functions::{absent, date, histogram, info, labels as label_functions, math, native, sort},
     grid::{Grid, HistogramPoints, Series, is_absent},
     kernels::RangeFn,
     labels::merge_same_labels,
     plan::{Kind, Node},
-    stream::{Leaf, Stage, Stream},
+    range_step::RangeStep,
+    stream::{Leaf, Stage, Stream, Take},
 };
 use crate::{ast::PosRange, functions::Function};
 
@@ -74,6 +75,7 @@ impl<'q> Evaluator<'q> {
         match name {
             "clamp" | "clamp_min" | "clamp_max" => self.clamp(name, args, grid),
             "round" => {
+                let stream = self.stream(arg(args, 0)?, grid)?;
                 let nearest = args.get(1).map(|n| self.scalar(n, grid)).transpose()?;
                 let round = move |column: &mut [f64]| {
                     for (k, v) in column.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
@@ -81,9 +83,10 @@ impl<'q> Evaluator<'q> {
                         *v = math::round(*v, nearest);
                     }
                 };
-                self.each(arg(args, 0)?, grid, Box::new(round))
+                Ok(stream.then(true, Stage::Floats(Box::new(round))))
             }
             "timestamp" => self.timestamp(arg(args, 0)?, grid),
+            "start_timestamp" => self.start_timestamp(arg(args, 0)?, grid),
             "vector" => {
                 let values = self.scalar(arg(args, 0)?, grid)?;
                 self.budget.hold(values.len(), values.len() * 8)?;
@@ -137,7 +140,7 @@ impl<'q> Evaluator<'q> {
     }
 
     fn clamp(&self, name: &str, args: &'q [Node<'q>], grid: Grid) -> Result<Stream<'q>> {
-        let node = arg(args, 0)?;
+        let stream = self.stream(arg(args, 0)?, grid)?;
         let bound = |number: usize| self.scalar(arg(args, number)?, grid);
         let (low, high) = match name {
             "clamp" => (bound(1)?, bound(2)?),
@@ -153,13 +156,13 @@ impl<'q> Evaluator<'q> {
                 }
             }
         };
-        self.each(node, grid, Box::new(clamp))
+        Ok(stream.then(true, Stage::Floats(Box::new(clamp))))
     }
 
     /// The timestamps of samples; of what was computed, that is the step.
     fn timestamp(&self, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
         if let Kind::Instant(selector) = &node.kind {
-            return self.selected(selector, grid, true);
+            return self.selected(selector, grid, Take::Timestamp);
         }
         if let Kind::Invariant(inner) = &node.kind
             && grid.count == 1
@@ -180,6 +183,20 @@ impl<'q> Evaluator<'q> {
         Ok(self.ready(series, grid).then(true, Stage::Floats(Box::new(|_| ()))))
     }
 
+    /// The start timestamps of samples. What was computed has none, nor has anything when the query does not use them.
+    fn start_timestamp(&self, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
+        match &node.kind {
+            Kind::Instant(selector) if self.options.use_start_timestamps => {
+                self.selected(selector, grid, Take::StartTimestamp)
+            }
+            Kind::Invariant(inner) if grid.count == 1 => self.start_timestamp(inner, grid),
+            _ => {
+                self.vector(node, grid)?;
+                Ok(self.ready(Vec::new(), grid))
+            }
+        }
+    }
+
     /// A function of a range, series by series.
     fn range_call(
         &self,
@@ -192,15 +209,24 @@ impl<'q> Evaluator<'q> {
             .iter()
             .find(|a| is_range(a))
             .ok_or_else(|| QueryError::BadData("expected a range vector".to_owned()))?;
-        let (origin, times, range) = self.samples(range_arg, grid)?;
         let params = args.iter().filter(|a| !is_range(a)).map(|a| self.scalar(a, grid)).collect::<Result<Vec<_>>>()?;
-        // Remarks are about the first argument. Prometheus puts the samples of a subquery in its place, and those have no
-        // place in the text.
-        let first = args.first().unwrap_or(range_arg);
-        let pos = if matches!(first.kind, Kind::Subquery(_)) { PosRange::default() } else { first.pos };
+        let Samples { origin, times, range, extension } = self.samples(range_arg, function, name, grid)?;
+        // Remarks are about the first argument. A subquery has no place there, for Prometheus puts a selector without
+        // one in its stead.
+        let pos =
+            args.first().filter(|a| !matches!(a.kind, Kind::Subquery(_))).map_or_else(PosRange::default, |a| a.pos);
         Ok(Stream {
             origin,
-            leaf: Leaf::Range { function, name, times, range, params, pos },
+            leaf: Leaf::Range(RangeStep {
+                function,
+                times,
+                range,
+                extension,
+                lookback: self.options.lookback_ms,
+                start_timestamps: self.options.use_start_timestamps,
+                params,
+                pos,
+            }),
             stages: Vec::new(),
             grid,
             drop_name: !function.keeps_name(),
