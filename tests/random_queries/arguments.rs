@@ -38,7 +38,7 @@ fn want(dice: &mut Dice, function: &str) -> Want {
         "rate" | "increase" | "irate" | "resets" => Want::Counter,
         "delta" | "idelta" | "deriv" | "predict_linear" | "double_exponential_smoothing" => Want::Gauge,
         "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => {
-            *dice.pick(&[Want::Classic, Want::Histogram])
+            dice.pick(&[Want::Classic, Want::Histogram])
         }
         name if name.starts_with("histogram_") => Want::Histogram,
         _ => Want::Any,
@@ -55,24 +55,24 @@ fn special(grammar: Grammar, dice: &mut Dice, function: &str, i: usize) -> Optio
             Some(Selectors { peer: grammar.peer }.range_of(dice, "c_total"))
         }
         ("label_replace", 1) | ("label_join", 1) => {
-            Some(text(*dice.pick(&["job", "new", "instance", "le", "__name__", "dst"])))
+            Some(text(dice.pick(&["job", "new", "instance", "le", "__name__", "dst"])))
         }
-        ("label_replace", 2) => Some(text(*dice.pick(&["$1", "x-$1", "", "$0", "v", "${1}z", "$9", "$name"]))),
-        ("label_replace", 3) => Some(text(*dice.pick(&["job", "instance", "__name__", "nosuch", "le"]))),
+        ("label_replace", 2) => Some(text(dice.pick(&["$1", "x-$1", "", "$0", "v", "${1}z", "$9", "$name"]))),
+        ("label_replace", 3) => Some(text(dice.pick(&["job", "instance", "__name__", "nosuch", "le"]))),
         ("label_replace", 4) => {
-            Some(text(*dice.pick(&["(.*)", "a", "(?P<name>[a-c])", "", "(.)(.*)", "x|y", "nothing", ".+"])))
+            Some(text(dice.pick(&["(.*)", "a", "(?P<name>[a-c])", "", "(.)(.*)", "x|y", "nothing", ".+"])))
         }
-        ("label_join", 2) => Some(text(*dice.pick(&["", "-", "/"]))),
-        ("label_join", _) | ("sort_by_label" | "sort_by_label_desc", 1..) => Some(text(*dice.pick(LABELS))),
-        ("histogram_quantiles", 1) => Some(text(*dice.pick(&["q", "quantile", "job"]))),
+        ("label_join", 2) => Some(text(dice.pick(&["", "-", "/"]))),
+        ("label_join", _) | ("sort_by_label" | "sort_by_label_desc", 1..) => Some(text(dice.pick(LABELS))),
+        ("histogram_quantiles", 1) => Some(text(dice.pick(&["q", "quantile", "job"]))),
         ("histogram_quantile" | "quantile_over_time", 0) | ("histogram_quantiles", 2..) => Some(share(grammar, dice)),
         ("double_exponential_smoothing", 1..) => {
-            Some(Node::leaf(ValueType::Scalar, *dice.pick(&["0.1", "0.5", "0.9", "0.5", "1"])))
+            Some(Node::leaf(ValueType::Scalar, dice.pick(&["0.1", "0.5", "0.9", "0.5", "1"])))
         }
         ("info", 0) => Some(grammar.vector(dice, Want::Counter)),
         ("info", 1) => Some(Node::leaf(
             ValueType::Vector,
-            *dice.pick(&[
+            dice.pick(&[
                 "{version=~\".+\"}",
                 "{rev=\"r\"}",
                 "{__name__=\"build_info\"}",
@@ -91,7 +91,7 @@ pub(crate) fn share(grammar: Grammar, dice: &mut Dice) -> Node {
     if dice.percent(12) {
         return Grammar { exact: true, ..grammar }.scalar(dice);
     }
-    Node::leaf(ValueType::Scalar, *dice.pick(&["0", "0.1", "0.25", "0.5", "0.9", "0.99", "1", "0.7", "-0.5", "1.5"]))
+    Node::leaf(ValueType::Scalar, dice.pick(&["0", "0.1", "0.25", "0.5", "0.9", "0.99", "1", "0.7", "-0.5", "1.5"]))
 }
 
 /// A number of series.
@@ -99,7 +99,7 @@ pub(crate) fn small(grammar: Grammar, dice: &mut Dice) -> Node {
     if dice.percent(12) {
         return grammar.scalar(dice);
     }
-    Node::leaf(ValueType::Scalar, *dice.pick(&["1", "2", "3", "5", "0", "1.9"]))
+    Node::leaf(ValueType::Scalar, dice.pick(&["1", "2", "3", "5", "0", "1.9"]))
 }
 
 /// Labels for `on` and `ignoring`.

@@ -63,7 +63,7 @@ impl Data {
     pub(crate) fn random(dice: &mut Dice, peer: Peer) -> Data {
         // Steps of the old peer are not whole seconds, so that no sample stands on the edge of a window.
         let apart = peer.has(Rule::EdgesApart);
-        let step = if apart { "15s7ms" } else { *dice.pick(&["15s", "15s", "10s", "30s"]) };
+        let step = if apart { "15s7ms" } else { dice.pick(&["15s", "15s", "10s", "30s"]) };
         let points = 40 + dice.below(60);
         let metrics = METRICS.iter().chain(if peer.has(Rule::FloatsOnly) { &[] } else { HISTOGRAMS });
         let mut series = Vec::new();
@@ -139,7 +139,7 @@ fn random_series(dice: &mut Dice, labels: &str, shape: Shape, points: usize, pee
 
 /// Points by a rule, with gaps and stale markers among them in most series.
 fn with_gaps(dice: &mut Dice, points: usize, mut next: impl FnMut(&mut Dice) -> String) -> Vec<String> {
-    let (gap, stale) = *dice.pick(&[(0, 0), (5, 1), (10, 2), (40, 5)]);
+    let (gap, stale) = dice.pick(&[(0, 0), (5, 1), (10, 2), (40, 5)]);
     let (from, to) =
         if dice.percent(25) { (dice.below(points / 2), points - dice.below(points / 2)) } else { (0, points) };
     (0..points)
@@ -158,7 +158,7 @@ fn with_gaps(dice: &mut Dice, points: usize, mut next: impl FnMut(&mut Dice) -> 
 
 fn counter(dice: &mut Dice, points: usize, peer: Peer) -> Vec<String> {
     let high = peer.has(Rule::Extrapolation);
-    let (most, resets) = (*dice.pick(&[1, 10, 100]), if high { 0 } else { *dice.pick(&[0, 3, 10]) });
+    let (most, resets) = (dice.pick(&[1, 10, 100]), if high { 0 } else { dice.pick(&[0, 3, 10]) });
     let mut value = if high { HIGH } else { dice.between(0, 1000) * dice.between(0, 1) };
     with_gaps(dice, points, |dice| {
         value = if dice.percent(resets) { dice.between(0, most) } else { value + dice.between(0, most) };
@@ -167,10 +167,10 @@ fn counter(dice: &mut Dice, points: usize, peer: Peer) -> Vec<String> {
 }
 
 fn gauge(dice: &mut Dice, points: usize, wild: bool) -> Vec<String> {
-    let unit = *dice.pick(&[1.0, 0.5, 0.1, 1000.0]);
+    let unit = dice.pick(&[1.0, 0.5, 0.1, 1000.0]);
     with_gaps(dice, points, |dice| {
         if wild && dice.percent(15) {
-            return (*dice.pick(&["NaN", "Inf", "-Inf", "1e300", "-1e300", "1e-300", "-0"])).to_owned();
+            return (dice.pick(&["NaN", "Inf", "-Inf", "1e300", "-1e300", "1e-300", "-0"])).to_owned();
         }
         (dice.between(-20, 50) as f64 * unit).to_string()
     })
@@ -181,7 +181,7 @@ const HIGH: i64 = 1_000_000;
 
 /// The buckets of a classic histogram, each a series.
 fn classic_histogram(dice: &mut Dice, job: &str, points: usize, peer: Peer, series: &mut Vec<Series>) {
-    let bounds = *dice.pick(&[
+    let bounds = dice.pick(&[
         &["0.1", "1", "2.5", "10", "+Inf"][..],
         &["0.1", "1", "+Inf"],
         &["0", "5", "1e1", "+Inf"],
@@ -189,8 +189,8 @@ fn classic_histogram(dice: &mut Dice, job: &str, points: usize, peer: Peer, seri
         &["+Inf"],
         &["0.5", "oops", "3", "+Inf"],
     ]);
-    let holes = *dice.pick(&[0, 0, 10]);
-    let disorder = *dice.pick(&[0, 0, 3]);
+    let holes = dice.pick(&[0, 0, 10]);
+    let disorder = dice.pick(&[0, 0, 3]);
     let high = peer.has(Rule::Extrapolation);
     let mut counts = vec![if high { HIGH } else { 0 }; bounds.len()];
     let mut rows: Vec<Vec<String>> = vec![Vec::new(); bounds.len()];

@@ -85,7 +85,7 @@ impl Grammar {
             ValueType::Vector => self.vector(dice, want),
             ValueType::Scalar => self.scalar(dice),
             ValueType::Matrix => self.matrix(dice, want),
-            ValueType::String => Node::leaf(ValueType::String, *dice.pick(&[r#""job""#, r#""x""#, r#""instance""#])),
+            ValueType::String => Node::leaf(ValueType::String, dice.pick(&[r#""job""#, r#""x""#, r#""instance""#])),
         }
     }
 
@@ -99,7 +99,7 @@ impl Grammar {
             1 => self.call(dice, ValueType::Vector),
             2 => self.aggregate(dice, want),
             3 => operators::vector(next, dice, want),
-            4 => Node::new(ValueType::Vector).text(*dice.pick(&["-", "+"])).child(next.vector(dice, want)),
+            4 => Node::new(ValueType::Vector).text(dice.pick(&["-", "+"])).child(next.vector(dice, want)),
             _ => Node::new(ValueType::Vector).text("(").child(next.vector(dice, want)).text(")"),
         }
     }
@@ -135,7 +135,7 @@ impl Grammar {
             .filter(|f| f.returns == returns && self.peer.knows(f.name, f.experimental))
             .filter(|f| !self.exact || !INEXACT.contains(&f.name))
             .collect();
-        let function = *dice.pick(&known);
+        let function = dice.pick(&known);
         let mut node = Node::new(returns).text(format!("{}(", function.name));
         let next = Grammar { exact: self.exact || JUMPS.contains(&function.name), ..self.deeper() };
         for (i, argument) in arguments::of(next, dice, function).into_iter().enumerate() {
@@ -171,7 +171,7 @@ impl Grammar {
             .filter(|op| !(self.peer.has(Rule::LaterSyntax) && later.contains(op)))
             .filter(|op| !(self.peer.has(Rule::TiesByChance) && by_chance.contains(op)))
             .collect();
-        let op = *dice.pick(&known);
+        let op = dice.pick(&known);
         let grouping = match dice.below(5) {
             0 | 1 => String::new(),
             2 | 3 => format!(" by ({})", labels(dice)),
@@ -181,7 +181,7 @@ impl Grammar {
         if op.has_param() {
             let param = match op {
                 AggregateOp::CountValues => {
-                    Node::leaf(ValueType::String, *dice.pick(&[r#""value""#, r#""job""#, r#""new""#]))
+                    Node::leaf(ValueType::String, dice.pick(&[r#""value""#, r#""job""#, r#""new""#]))
                 }
                 AggregateOp::Quantile | AggregateOp::LimitRatio => arguments::share(self.deeper(), dice),
                 _ => arguments::small(self.deeper(), dice),
@@ -198,12 +198,12 @@ impl Grammar {
 
 /// Some label names.
 pub(crate) fn labels(dice: &mut Dice) -> String {
-    (*dice.pick(&["job", "instance", "job, instance", "job", "le", "env", "", "job, le", "__name__", "nosuch"]))
+    (dice.pick(&["job", "instance", "job, instance", "job", "le", "env", "", "job, le", "__name__", "nosuch"]))
         .to_owned()
 }
 
 fn number(dice: &mut Dice, peer: Peer) -> &'static str {
     const PLAIN: &[&str] = &["0", "1", "2", "3", "0.5", "10", "100", "1e3", "7", "0.1", "25", "-1", "-3"];
     const RARE: &[&str] = &["NaN", "Inf", "-Inf", "0x1f", "1e-3", "1e300", "1m", "-2m30s", "1_000"];
-    if dice.percent(8) && !peer.has(Rule::LaterSyntax) { *dice.pick(RARE) } else { *dice.pick(PLAIN) }
+    if dice.percent(8) && !peer.has(Rule::LaterSyntax) { dice.pick(RARE) } else { dice.pick(PLAIN) }
 }

@@ -34,7 +34,7 @@ impl Walk {
     pub(crate) fn new(dice: &mut Dice, flavour: Flavour) -> Walk {
         let mut walk = Walk {
             flavour,
-            unrest: *dice.pick(&[0, 2, 10]),
+            unrest: dice.pick(&[0, 2, 10]),
             schema: 0,
             width: "0",
             bounds: "",
@@ -54,13 +54,13 @@ impl Walk {
         self.sum = 0;
         self.zero = 0;
         if self.flavour == Flavour::Custom {
-            let (bounds, buckets) = *dice.pick(BOUNDS);
+            let (bounds, buckets) = dice.pick(BOUNDS);
             self.bounds = bounds;
             self.positive = vec![0; buckets];
             return;
         }
-        self.schema = *dice.pick(&[0, 0, 1, 2, 3, -1, -4, 8]);
-        self.width = *dice.pick(&["0", "0.001", "0.001", "0.5", "2"]);
+        self.schema = dice.pick(&[0, 0, 1, 2, 3, -1, -4, 8]);
+        self.width = dice.pick(&["0", "0.001", "0.001", "0.5", "2"]);
         self.offset = dice.between(-3, 3);
         self.positive = vec![0; dice.below(6)];
         self.negative = vec![0; if dice.percent(40) { dice.below(4) } else { 0 }];
@@ -104,7 +104,7 @@ impl Walk {
         if self.flavour == Flavour::Gauge {
             text.push_str(" counter_reset_hint:gauge");
         } else if dice.percent(3) {
-            let hint = *dice.pick(&["reset", "not_reset", "unknown", "gauge"]);
+            let hint = dice.pick(&["reset", "not_reset", "unknown", "gauge"]);
             text.push_str(&format!(" counter_reset_hint:{hint}"));
         }
         text.push_str("}}");

@@ -106,13 +106,13 @@ fn by_chance(pair: &Pair, path: &str, theirs: &Answer, peer: Peer) -> bool {
 
 /// When a query is evaluated. For an old peer at another phase of the second than samples and subqueries.
 fn times(dice: &mut Dice, peer: Peer, end: i64) -> Times {
-    let phase = if peer.has(Rule::EdgesApart) { 953 } else { *dice.pick(&[0, 0, 0, 0, 1, 500, 7000]) };
+    let phase = if peer.has(Rule::EdgesApart) { 953 } else { dice.pick(&[0, 0, 0, 0, 1, 500, 7000]) };
     let at = |dice: &mut Dice| dice.between(0, end / 5000 + 20) * 5000 + phase;
     if dice.percent(50) {
         return Times::At(at(dice));
     }
     let start = at(dice);
-    let step = *dice.pick(&[15_000, 15_000, 30_000, 60_000, 7_000, 300_000, 1_000]);
+    let step = dice.pick(&[15_000, 15_000, 30_000, 60_000, 7_000, 300_000, 1_000]);
     Times::Range { start, end: start + step * dice.between(0, 15), step }
 }
 

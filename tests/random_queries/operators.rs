@@ -29,7 +29,7 @@ pub(crate) fn vector(grammar: Grammar, dice: &mut Dice, want: Want) -> Node {
         0 => numbers(grammar, dice, want, arithmetic(grammar), false),
         1 => numbers(grammar, dice, want, COMPARISONS, true),
         2 => {
-            let op = *dice.pick(SETS);
+            let op = dice.pick(SETS);
             let matching = matching(dice);
             let (left, right) = (grammar.vector(dice, want), grammar.vector(dice, want));
             join(dice, ValueType::Vector, left, &[format!(" {op}"), matching, " ".to_owned()], right)
@@ -41,29 +41,29 @@ pub(crate) fn vector(grammar: Grammar, dice: &mut Dice, want: Want) -> Node {
 /// An operation of two scalars.
 pub(crate) fn scalar(grammar: Grammar, dice: &mut Dice) -> Node {
     let op = if dice.percent(75) {
-        (*dice.pick(arithmetic(grammar))).to_owned()
+        (dice.pick(arithmetic(grammar))).to_owned()
     } else {
-        format!("{} bool", *dice.pick(COMPARISONS))
+        format!("{} bool", dice.pick(COMPARISONS))
     };
     let (left, right) = (grammar.scalar(dice), grammar.scalar(dice));
     join(dice, ValueType::Scalar, left, &[format!(" {op} ")], right)
 }
 
 fn numbers(grammar: Grammar, dice: &mut Dice, want: Want, ops: &[&str], comparison: bool) -> Node {
-    let op = format!(" {}", *dice.pick(ops));
+    let op = format!(" {}", dice.pick(ops));
     let filters = !grammar.peer.has(Rule::FilteredMatches) && dice.percent(60);
     let bool = if comparison && !filters { " bool".to_owned() } else { String::new() };
     let shape = dice.weighted(&[55, 30, 15]);
     let between = if shape == 0 {
         let mut clause = matching(dice);
         if !clause.is_empty() && dice.percent(35) {
-            let side = *dice.pick(&["group_left", "group_right"]);
-            let include = *dice.pick(&["", "", "()", " (instance)", " (version)", " (env, rev)", " (job)"]);
+            let side = dice.pick(&["group_left", "group_right"]);
+            let include = dice.pick(&["", "", "()", " (instance)", " (version)", " (env, rev)", " (job)"]);
             clause.push_str(&format!(" {side}{include}"));
         }
         if !grammar.peer.has(Rule::LaterSyntax) && dice.percent(15) {
-            let fill = *dice.pick(&["fill", "fill_left", "fill_right"]);
-            let value = *dice.pick(&["0", "1", "-5", "NaN", "2.5"]);
+            let fill = dice.pick(&["fill", "fill_left", "fill_right"]);
+            let value = dice.pick(&["0", "1", "-5", "NaN", "2.5"]);
             clause.push_str(&format!(" {fill} ({value})"));
         }
         [op, bool, clause, " ".to_owned()]

@@ -55,20 +55,20 @@ impl Selectors {
         let old = self.peer.has(Rule::FloatsOnly);
         let want = if dice.percent(8) { Want::Any } else { want };
         match want {
-            Want::Any if old || dice.percent(65) => *dice.pick(FLOATS),
-            Want::Any | Want::Histogram if !old => *dice.pick(HISTOGRAMS),
+            Want::Any if old || dice.percent(65) => dice.pick(FLOATS),
+            Want::Any | Want::Histogram if !old => dice.pick(HISTOGRAMS),
             Want::Any | Want::Histogram | Want::Classic => "lat_bucket",
-            Want::Counter if old => *dice.pick(&["c_total", "c", "lat_bucket"]),
-            Want::Counter => *dice.pick(&["c_total", "c", "lat_bucket", "h", "hc", "mix", "c_total", "h"]),
-            Want::Gauge if old => *dice.pick(&["g", "g2"]),
-            Want::Gauge => *dice.pick(&["g", "g2", "wild", "hg"]),
+            Want::Counter if old => dice.pick(&["c_total", "c", "lat_bucket"]),
+            Want::Counter => dice.pick(&["c_total", "c", "lat_bucket", "h", "hc", "mix", "c_total", "h"]),
+            Want::Gauge if old => dice.pick(&["g", "g2"]),
+            Want::Gauge => dice.pick(&["g", "g2", "wild", "hg"]),
         }
     }
 
     /// A metric and matchers, without modifiers.
     fn plain(self, dice: &mut Dice, want: Want) -> Node {
         if dice.percent(4) && want == Want::Any && !self.peer.has(Rule::FloatsOnly) {
-            return Node::leaf(ValueType::Vector, *dice.pick(NAMELESS));
+            return Node::leaf(ValueType::Vector, dice.pick(NAMELESS));
         }
         let name = self.name(dice, want);
         self.matched(dice, name)
@@ -76,7 +76,7 @@ impl Selectors {
 
     fn matched(self, dice: &mut Dice, name: &str) -> Node {
         let node = Node::leaf(ValueType::Vector, name);
-        let matchers: Vec<&str> = (0..dice.weighted(&[65, 28, 7])).map(|_| *dice.pick(MATCHERS)).collect();
+        let matchers: Vec<&str> = (0..dice.weighted(&[65, 28, 7])).map(|_| dice.pick(MATCHERS)).collect();
         if matchers.is_empty() { node } else { node.optional(format!("{{{}}}", matchers.join(","))) }
     }
 
@@ -105,7 +105,7 @@ impl Selectors {
     }
 
     fn extension(self, dice: &mut Dice, node: Node, names: &[&str]) -> Node {
-        if self.peer.has(Rule::LaterSyntax) { node } else { node.optional(*dice.pick(names)) }
+        if self.peer.has(Rule::LaterSyntax) { node } else { node.optional(dice.pick(names)) }
     }
 
     /// `offset` and `@`, in either order.
@@ -144,17 +144,17 @@ impl Selectors {
                 "1.5",
                 "step()",
             ];
-            return (*dice.pick(COMPUTED)).to_owned();
+            return (dice.pick(COMPUTED)).to_owned();
         }
         const LENGTHS: &[&str] =
             &["15s", "30s", "45s", "1m", "1m", "2m", "2m", "5m", "5m", "90s", "10m", "7s", "1m30s", "20m", "1s"];
-        (*dice.pick(LENGTHS)).to_owned()
+        (dice.pick(LENGTHS)).to_owned()
     }
 
     /// What stands in the brackets of a subquery.
     pub(crate) fn subquery_range(self, dice: &mut Dice) -> String {
-        let range = *dice.pick(&["1m", "2m", "5m", "90s", "10m", "45s"]);
-        let step = *dice.pick(&["15s", "30s", "1m", "10s", "", "7s"]);
+        let range = dice.pick(&["1m", "2m", "5m", "90s", "10m", "45s"]);
+        let step = dice.pick(&["15s", "30s", "1m", "10s", "", "7s"]);
         if !self.peer.has(Rule::LaterSyntax) && dice.percent(6) {
             return format!("{}:{}", self.duration(dice), self.duration(dice));
         }
