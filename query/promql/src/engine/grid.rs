@@ -98,6 +98,12 @@ impl Series {
         self.values.get(k).is_some_and(|v| !is_absent(*v)) || self.histogram(k).is_some()
     }
 
+    /// The first step with a value; behind all of them when there is none.
+    pub(super) fn first_step(&self) -> usize {
+        let float = self.values.iter().position(|v| !is_absent(*v)).unwrap_or(usize::MAX);
+        float.min(self.histograms.first().map_or(usize::MAX, |(k, _)| *k as usize))
+    }
+
     /// The histogram at step `k`.
     pub(super) fn histogram(&self, k: usize) -> Option<&Arc<FloatHistogram>> {
         if self.histograms.is_empty() {
@@ -116,6 +122,12 @@ impl Series {
         }
         self.histograms.retain(|(k, _)| keep(*k as usize));
     }
+}
+
+/// The last step with a value of either kind.
+pub(super) fn last_step(values: &[f64], histograms: &[(u32, Arc<FloatHistogram>)]) -> Option<usize> {
+    let float = values.iter().rposition(|v| !is_absent(*v));
+    float.max(histograms.last().map(|(k, _)| *k as usize))
 }
 
 /// How many of a column's values are there.

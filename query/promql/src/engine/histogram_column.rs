@@ -71,7 +71,7 @@ pub(super) struct HistogramReader<'a> {
     stats_only: bool,
     before_all: BeforeAll<'a>,
     /// The last that was asked for, whole and with its hint, and what was given for it.
-    last: Option<(usize, FloatHistogram, Arc<FloatHistogram>)>,
+    last: Option<(usize, Arc<FloatHistogram>, Arc<FloatHistogram>)>,
 }
 
 impl<'a> HistogramReader<'a> {
@@ -90,7 +90,8 @@ impl<'a> HistogramReader<'a> {
         let mut whole = sample.histogram.to_float();
         whole.reset_hint = ResetHint::Unknown;
         whole.reset_hint = self.hint(i, &whole)?;
-        let value = Arc::new(if self.stats_only { self.stats(i, &whole) } else { whole.clone() });
+        let whole = Arc::new(whole);
+        let value = if self.stats_only { Arc::new(self.stats(i, &whole)) } else { Arc::clone(&whole) };
         self.last = Some((i, whole, Arc::clone(&value)));
         Ok(value)
     }
@@ -177,4 +178,74 @@ fn same_layout(before: &Histogram, sample: &Histogram) -> bool {
 pub(super) fn last_histogram(buffer: &SampleBuffer) -> Option<&Arc<Histogram>> {
     let last = buffer.histograms.last()?;
     buffer.timestamps.last().is_none_or(|t| *t < last.timestamp).then_some(&last.histogram)
+}
+
+#[cfg(test)]
+mod tests {
+    use chronolith_storage::{Span, read::HistogramSample};
+
+    use super::*;
+
+    /// A histogram of schema 0 whose first buckets have these counts.
+    fn sample(timestamp: i64, counts: &[f64], reset_hint: ResetHint) -> HistogramSample {
+        let sum = counts.iter().sum();
+        let histogram = Histogram {
+            schema: 0,
+            zero_threshold: 0.0,
+            sum,
+            reset_hint,
+            positive_spans: vec![Span { offset: 0, length: counts.len() as u32 }],
+            negative_spans: Vec::new(),
+            custom_values: Vec::new(),
+            buckets: Buckets::Float { count: sum, zero_count: 0.0, positive: counts.to_vec(), negative: Vec::new() },
+        };
+        HistogramSample { timestamp, start_timestamp: 0, histogram: Arc::new(histogram) }
+    }
+
+    fn hints(buffer: &SampleBuffer, stats_only: bool, before: Option<&HistogramSample>) -> Vec<ResetHint> {
+        let mut column = HistogramColumn::default();
+        let mut before_all = |_| Ok(before.map(|s| Arc::clone(&s.histogram)));
+        column.extend(buffer, stats_only, &mut before_all).unwrap();
+        column.values.iter().map(|h| h.reset_hint).collect()
+    }
+
+    #[test]
+    fn hints_are_found_by_comparing_neighbours() {
+        use ResetHint::{Gauge, NotReset, Reset, Unknown};
+        let histograms = vec![
+            sample(10, &[1.0, 1.0], NotReset),
+            sample(20, &[1.0, 2.0], Unknown),
+            // The count is not below that before, but a bucket is.
+            sample(30, &[4.0, 0.0], NotReset),
+            // Told by the sender, and not seen in the counts.
+            sample(40, &[5.0, 1.0], Reset),
+            sample(50, &[6.0, 1.0], Unknown),
+            sample(60, &[1.0, 1.0], Gauge),
+            sample(70, &[9.0, 9.0], Unknown),
+        ];
+        let mut buffer = SampleBuffer { histograms, ..SampleBuffer::default() };
+        let want = [Unknown, NotReset, Unknown, Unknown, NotReset, Gauge, Unknown];
+        assert_eq!(hints(&buffer, false, None), want);
+        // What was before the first goes on in it, or not.
+        assert_eq!(hints(&buffer, false, Some(&sample(5, &[1.0, 1.0], Unknown)))[0], NotReset);
+        assert_eq!(hints(&buffer, false, Some(&sample(5, &[2.0, 0.0], Unknown)))[0], Unknown);
+        // Without buckets, resets are told as well.
+        assert_eq!(hints(&buffer, true, None), [Unknown, NotReset, Reset, NotReset, NotReset, Gauge, NotReset]);
+        // A float between two begins anew, and so does one before the first.
+        buffer.push_float(15, 1.0, 0);
+        assert_eq!(hints(&buffer, false, None)[..3], [Unknown, Unknown, Unknown]);
+        buffer.timestamps[0] = 1;
+        assert_eq!(hints(&buffer, false, Some(&sample(0, &[1.0, 1.0], Unknown)))[..2], [Unknown, NotReset]);
+    }
+
+    #[test]
+    fn stale_markers_begin_anew_and_are_no_samples() {
+        let stale = f64::from_bits(super::super::grid::STALE_BITS);
+        let mut marker = sample(20, &[], ResetHint::Unknown);
+        Arc::make_mut(&mut marker.histogram).sum = stale;
+        let histograms = vec![sample(10, &[1.0], ResetHint::Unknown), marker, sample(30, &[2.0], ResetHint::Unknown)];
+        let buffer = SampleBuffer { histograms, ..SampleBuffer::default() };
+        assert_eq!(hints(&buffer, false, None), [ResetHint::Unknown; 2]);
+        assert_eq!(hints(&buffer, true, None), [ResetHint::Unknown, ResetHint::NotReset]);
+    }
 }

@@ -1,8 +1,7 @@
 //! Evaluates expressions over whole series and all steps at once: decodes a series, rolls the window of each step
 //! forward, and hands a column of step values up. Aggregations fold columns as they come.
 //!
-//! It is not: a step-by-step interpreter of the tree, a cache, a server. Native histograms come out of selectors;
-//! functions whose meaning for them is not there yet refuse them by name.
+//! It is not: a step-by-step interpreter of the tree, a cache, a server.
 
 mod aggregate;
 mod annotations;

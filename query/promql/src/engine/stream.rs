@@ -396,7 +396,9 @@ impl Picking<'_> {
     }
 }
 
-/// The histogram of a series before a time when it is the last sample before it, and not long before.
+/// The histogram of a series before a time when it is the last sample before it, and not long before. A set need not
+/// have all samples outside of the range that it was selected for. A hint may then be missing or too sure, which shows in
+/// what a sum is marked as and nowhere else: functions that look for resets never ask for the hint of the first sample.
 pub(super) fn histogram_before(set: &dyn SeriesSet, index: usize, t: i64) -> Result<Option<Arc<Histogram>>> {
     let range = TimeRange::new(t.saturating_sub(NEIGHBOURHOOD_MS), t.saturating_sub(1));
     let mut aside = SampleBuffer::default();
