@@ -130,6 +130,7 @@ impl<'q> Evaluator<'q> {
                 vec![once.first().copied().unwrap_or(f64::NAN); grid.count]
             }
             Kind::Invariant(inner) => self.scalar(inner, grid)?,
+            Kind::Plus(inner) => self.scalar(inner, grid)?,
             Kind::Negate(inner) => {
                 let mut values = self.scalar(inner, grid)?;
                 values.iter_mut().for_each(|v| *v = -*v);
@@ -176,6 +177,7 @@ impl<'q> Evaluator<'q> {
             }
             Kind::Invariant(inner) => self.stream(inner, grid)?,
             Kind::Negate(inner) => self.negate(inner, grid)?,
+            Kind::Plus(inner) => self.stream(inner, grid)?,
             Kind::Call { func, args } => self.call(func, args, node.pos, grid)?,
             Kind::Aggregate(a) => self.ready(super::aggregate::evaluate(self, a, node.pos, grid)?, grid),
             Kind::Binary(b) if b.lhs.returns == ValueType::Vector && b.rhs.returns == ValueType::Vector => {
