@@ -72,6 +72,7 @@ impl<'q> Evaluator<'q> {
         self.check_grid(grid)?;
         let series = if node.returns == ValueType::Scalar {
             let values = self.scalar(node, grid)?;
+            self.budget.hold(values.len(), values.len() * 8)?;
             if values.is_empty() { Vec::new() } else { vec![Series::floats(Labels::empty(), values)] }
         } else {
             self.finish(self.vector(node, grid)?)?
@@ -175,9 +176,8 @@ impl<'q> Evaluator<'q> {
                 self.budget.hold(samples, bytes)?;
                 self.ready(series, grid)
             }
-            Kind::Invariant(inner) => self.stream(inner, grid)?,
+            Kind::Invariant(inner) | Kind::Plus(inner) => self.stream(inner, grid)?,
             Kind::Negate(inner) => self.negate(inner, grid)?,
-            Kind::Plus(inner) => self.stream(inner, grid)?,
             Kind::Call { func, args } => self.call(func, args, node.pos, grid)?,
             Kind::Aggregate(a) => self.ready(super::aggregate::evaluate(self, a, node.pos, grid)?, grid),
             Kind::Binary(b) if b.lhs.returns == ValueType::Vector && b.rhs.returns == ValueType::Vector => {

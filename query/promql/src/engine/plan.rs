@@ -42,7 +42,7 @@ pub(super) enum Kind<'q> {
     Aggregate(Box<Aggregate<'q>>),
     Binary(Box<Binary<'q>>),
     Negate(Box<Node<'q>>),
-    /// The same value; but functions that look at their argument see no selector.
+    /// `+expr`: the value of `expr`, but neither a selector nor in its place.
     Plus(Box<Node<'q>>),
     /// The same value at every step.
     Invariant(Box<Node<'q>>),
@@ -224,8 +224,8 @@ impl Planner<'_> {
             Expr::Binary(b) => self.binary(b)?,
             Expr::Unary(u) => {
                 let mut inner = self.node(&u.expr)?;
-                let returns = inner.node.returns;
                 let signed = if u.negative { Kind::Negate } else { Kind::Plus };
+                let returns = inner.node.returns;
                 inner.node = Node { kind: signed(Box::new(inner.node)), returns, pos: u.pos };
                 inner
             }
