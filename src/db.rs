@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 use chronolith_promql::{
     engine::{self as promql, Deadline, QueryOptions, QueryOutput, QueryValue, SampleValue},
     parse,
-    series_notation::{SampleValue as LoadedValue, parse_load},
+    series_notation::{LoadedSeries, SampleValue as LoadedValue, parse_load},
 };
 use chronolith_storage::{
     Histogram, Labels,
@@ -205,9 +205,14 @@ impl Db {
     /// When the notation is wrong; tells the line.
     pub fn load_series(&self, text: &str) -> Result<()> {
         let load = parse_load(text).map_err(|e| Error::Invalid(e.to_string()))?;
+        self.append_loaded(&load.series)
+    }
+
+    /// Appends series of promqltest's notation, all at once.
+    pub(crate) fn append_loaded(&self, series: &[LoadedSeries]) -> Result<()> {
         self.engine.append(|appender| {
             appender.accept_any_time();
-            for series in &load.series {
+            for series in series {
                 let labels: Vec<_> = series.labels.iter().collect();
                 let id = appender.series(&labels, None)?;
                 for sample in &series.samples {
@@ -218,7 +223,10 @@ impl Db {
                             appender.histogram(id, t, Histogram::clone(histogram), start)
                         }
                     };
-                    refused.map_err(|e| chronolith_storage::StorageError::Invalid(e.to_string()))?;
+                    refused.map_err(|e| {
+                        let labels = &series.labels;
+                        chronolith_storage::StorageError::Invalid(format!("{labels} at {t} ms: {e}"))
+                    })?;
                 }
             }
             Ok(())

@@ -22,6 +22,7 @@ mod db;
 mod error;
 mod features;
 pub mod ingest;
+pub mod promqltest;
 #[cfg(feature = "server")]
 pub mod server;
 

@@ -20,6 +20,7 @@ mod source;
 mod stop;
 mod target;
 mod terminal;
+mod test;
 mod time;
 mod tsdb;
 
@@ -67,6 +68,9 @@ enum Command {
     /// Look into and after a data directory
     #[command(after_help = tsdb::HELP)]
     Tsdb(tsdb::TsdbArgs),
+    /// Run tests of queries: Prometheus' promqltest files and promtool's rule tests
+    #[command(after_help = test::HELP)]
+    Test(test::TestArgs),
     /// Print a script that completes this command line in a shell
     #[command(after_help = completions::HELP)]
     Completions(completions::CompletionsArgs),
@@ -99,6 +103,7 @@ fn dispatch(command: &Command) -> Result<(), CliError> {
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Tsdb(args) => tsdb::run(args),
+        Command::Test(args) => test::run(args),
         Command::Completions(args) => completions::run(args),
     }
 }

@@ -253,7 +253,7 @@ impl ServeArgs {
 
 /// What the names switch on. A name that Prometheus has and that has no meaning here is noted; one that nobody has is
 /// more likely a slip than a wish.
-fn features(names: &[String]) -> Result<Features, CliError> {
+pub(super) fn features(names: &[String]) -> Result<Features, CliError> {
     let mut features = Features::default();
     for name in names.iter().map(|n| n.trim()).filter(|n| !n.is_empty()) {
         match features.enable(name) {

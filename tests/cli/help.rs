@@ -43,8 +43,15 @@ fn fixtures(dir: &Path) {
         .collect();
     fs::write(dir.join("metrics.txt"), &lines).unwrap();
     fs::write(dir.join("chronolith.toml"), "data-dir = \"other\"\n").unwrap();
+    fs::write(dir.join("queries.test"), "load 1m\n  up 1x5\n\neval instant at 5m up\n  up 1\n").unwrap();
+    fs::write(dir.join("rules_test.yml"), RULES_TEST).unwrap();
     succeed(dir, &["import", "--data-dir", "data", "metrics.txt"]);
 }
+
+const RULES_TEST: &str = "tests:
+  - input_series: [{series: up, values: 1x5}]
+    promql_expr_test: [{expr: up, eval_time: 5m, exp_samples: [{labels: up, value: 1}]}]
+";
 
 /// The data directory of a Prometheus, if the real promtool is there to make one.
 fn prometheus_data(dir: &Path) -> bool {

@@ -6,4 +6,5 @@ mod demo;
 mod directories;
 mod harness;
 mod help;
+mod testing;
 mod transfers;

@@ -192,8 +192,10 @@ fn failures_have_the_words_of_prometheus() {
     ] {
         assert_eq!(failure(&source, query).to_string(), want, "{query}");
     }
-    assert_eq!(failure(&source, "rate(a[5m] anchored)").to_string(), "the anchored modifier is not supported yet");
-    assert_eq!(failure(&source, "a + fill (0) b").to_string(), "the fill modifier is not supported yet");
+    assert_eq!(
+        failure(&source, "max_over_time(a[5m] smoothed)").to_string(),
+        "smoothed modifier can only be used with: delta, increase, rate - not with max_over_time"
+    );
     let range = engine::range(&source, &parse("a[5m]").expect("valid"), 0, 1, 1, &QueryOptions::default());
     assert_eq!(
         range.expect_err("a range vector").to_string(),

@@ -18,7 +18,7 @@ use chronolith_promql::{
 const CASES: usize = 2214;
 
 /// Cases that pass. More may; fewer must not.
-const PASSING: usize = 1223;
+const PASSING: usize = 2214;
 
 /// Of our own cases those that pass: the files know more of the language than the engine.
 const OWN_PASSING: usize = 1005;

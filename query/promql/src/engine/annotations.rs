@@ -37,6 +37,8 @@ pub struct Annotation {
     pub pos: PosRange,
     /// Facts that are written after the message.
     pub forced_monotonicity: Option<ForcedMonotonicity>,
+    /// How often it came up, for remarks that tell it.
+    pub occurrences: Option<u64>,
 }
 
 impl Annotation {
@@ -60,6 +62,9 @@ impl Annotation {
                 super::functions::date::rfc3339(f.time.0),
                 super::functions::date::rfc3339(f.time.1),
             );
+        }
+        if let Some(n) = self.occurrences.filter(|n| *n > 1) {
+            let _ = write!(text, " ({n} occurrences)");
         }
         let (line, column) = line_and_column(query, self.pos.start as usize);
         let _ = write!(text, " ({line}:{column})");
@@ -88,12 +93,18 @@ const MAX_KEPT: usize = 1000;
 impl Annotations {
     /// Adds a warning.
     pub(super) fn warn(&mut self, message: String, pos: PosRange) {
-        self.add(Annotation { level: Level::Warning, message, pos, forced_monotonicity: None });
+        self.add(Annotation { level: Level::Warning, message, pos, forced_monotonicity: None, occurrences: None });
+    }
+
+    /// Adds a warning that tells how often it came up.
+    pub(super) fn warn_times(&mut self, message: String, occurrences: u64, pos: PosRange) {
+        let occurrences = Some(occurrences);
+        self.add(Annotation { level: Level::Warning, message, pos, forced_monotonicity: None, occurrences });
     }
 
     /// Adds an info.
     pub(super) fn info(&mut self, message: String, pos: PosRange) {
-        self.add(Annotation { level: Level::Info, message, pos, forced_monotonicity: None });
+        self.add(Annotation { level: Level::Info, message, pos, forced_monotonicity: None, occurrences: None });
     }
 
     /// Adds a remark, or merges it into the same one.
@@ -108,6 +119,9 @@ impl Annotations {
             } else {
                 // There the last one is kept, and with it its place; only remarks that merge stay at the first.
                 old.pos = new.pos;
+            }
+            if let (Some(o), Some(n)) = (&mut old.occurrences, new.occurrences) {
+                *o += n;
             }
         } else if self.list.len() < MAX_KEPT {
             self.list.push(new);

@@ -5,13 +5,14 @@ use chronolith_storage::{FloatHistogram, Labels, model::labels::METRIC_NAME};
 use super::{
     budget::Budget,
     error::{QueryError, Result},
-    evaluate::Evaluator,
+    evaluate::{Evaluator, Samples},
     functions::{absent, date, histogram, info, labels as label_functions, math, native, sort},
     grid::{Grid, HistogramPoints, Series, is_absent},
     kernels::RangeFn,
     labels::merge_same_labels,
     plan::{Kind, Node},
-    stream::{Leaf, Stage, Stream},
+    range_step::RangeStep,
+    stream::{Leaf, Stage, Stream, Take},
 };
 use crate::{ast::PosRange, functions::Function};
 
@@ -84,6 +85,7 @@ impl<'q> Evaluator<'q> {
                 self.each(arg(args, 0)?, grid, Box::new(round))
             }
             "timestamp" => self.timestamp(arg(args, 0)?, grid),
+            "start_timestamp" => self.start_timestamp(arg(args, 0)?, grid),
             "vector" => {
                 let values = self.scalar(arg(args, 0)?, grid)?;
                 self.budget.hold(values.len(), values.len() * 8)?;
@@ -159,7 +161,7 @@ impl<'q> Evaluator<'q> {
     /// The timestamps of samples; of what was computed, that is the step.
     fn timestamp(&self, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
         if let Kind::Instant(selector) = &node.kind {
-            return self.selected(selector, grid, true);
+            return self.selected(selector, grid, Take::Timestamp);
         }
         if let Kind::Invariant(inner) = &node.kind
             && grid.count == 1
@@ -180,6 +182,20 @@ impl<'q> Evaluator<'q> {
         Ok(self.ready(series, grid).then(true, Stage::Floats(Box::new(|_| ()))))
     }
 
+    /// The start timestamps of samples. What was computed has none, nor has anything when the query does not use them.
+    fn start_timestamp(&self, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
+        match &node.kind {
+            Kind::Instant(selector) if self.options.use_start_timestamps => {
+                self.selected(selector, grid, Take::StartTimestamp)
+            }
+            Kind::Invariant(inner) if grid.count == 1 => self.start_timestamp(inner, grid),
+            _ => {
+                self.vector(node, grid)?;
+                Ok(self.ready(Vec::new(), grid))
+            }
+        }
+    }
+
     /// A function of a range, series by series.
     fn range_call(
         &self,
@@ -192,19 +208,32 @@ impl<'q> Evaluator<'q> {
             .iter()
             .find(|a| is_range(a))
             .ok_or_else(|| QueryError::BadData("expected a range vector".to_owned()))?;
-        let (origin, times, range) = self.samples(range_arg, grid)?;
         let params = args.iter().filter(|a| !is_range(a)).map(|a| self.scalar(a, grid)).collect::<Result<Vec<_>>>()?;
         check_params(function, &params)?;
+        let Samples { origin, times, range, extension } = self.samples(range_arg, function, name, grid)?;
+        // Remarks are about the first argument. A subquery has no place there, for Prometheus puts a selector without
+        // one in its stead.
+        let pos =
+            args.first().filter(|a| !matches!(a.kind, Kind::Subquery(_))).map_or_else(PosRange::default, |a| a.pos);
         let stream = Stream {
             origin,
-            leaf: Leaf::Range { function, name, times, range, params, pos: range_arg.pos },
+            leaf: Leaf::Range(RangeStep {
+                function,
+                times,
+                range,
+                extension,
+                lookback: self.options.lookback_ms,
+                start_timestamps: self.options.use_start_timestamps,
+                params,
+                pos,
+            }),
             stages: Vec::new(),
             grid,
             drop_name: !function.keeps_name(),
             delayed: self.options.delayed_name_removal,
         };
-        if let (RangeFn::Quantile, Leaf::Range { params, .. }, true) = (function, &stream.leaf, stream.len() > 0) {
-            for q in params.first().into_iter().flatten() {
+        if let (RangeFn::Quantile, Leaf::Range(step), true) = (function, &stream.leaf, stream.len() > 0) {
+            for q in step.params.first().into_iter().flatten() {
                 histogram::check_quantile(*q, args.first().map_or(range_arg.pos, |a| a.pos), &self.budget);
             }
         }

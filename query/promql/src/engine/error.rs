@@ -50,9 +50,6 @@ pub enum QueryError {
     /// Something that Prometheus has and this version has not.
     #[error("{0} is not supported yet")]
     Unsupported(String),
-    /// A function that has only its meaning over floats met a native histogram.
-    #[error("{0} over native histograms is not supported yet")]
-    NativeHistogram(String),
     /// The storage could not read the series.
     #[error("expanding series: {0}")]
     Storage(#[from] StorageError),
@@ -63,11 +60,9 @@ impl QueryError {
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
         match self {
-            Self::TooManySamples
-            | Self::OverMemory { .. }
-            | Self::Execution(_)
-            | Self::Unsupported(_)
-            | Self::NativeHistogram(_) => ErrorKind::Execution,
+            Self::TooManySamples | Self::OverMemory { .. } | Self::Execution(_) | Self::Unsupported(_) => {
+                ErrorKind::Execution
+            }
             Self::Timeout => ErrorKind::Timeout,
             Self::Canceled => ErrorKind::Canceled,
             Self::BadData(_) => ErrorKind::BadData,

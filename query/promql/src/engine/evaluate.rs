@@ -1,6 +1,6 @@
 //! Walks the plan once: scalars to columns, vectors to streams or series.
 
-use chronolith_storage::{Labels, Matcher, SampleBuffer, SeriesSet, SeriesSource, TimeRange};
+use chronolith_storage::{Labels, Matcher, SeriesSet, SeriesSource, TimeRange};
 
 use super::{
     QueryOptions,
@@ -8,19 +8,31 @@ use super::{
     error::{QueryError, Result},
     functions::math::{is_comparison, operate},
     grid::{ABSENT, Grid, Series, count_present, is_absent, weigh},
+    kernels::RangeFn,
     labels::{drop_metadata, merge_same_labels},
-    plan::{Kind, Node, Range, Selector, Subquery},
-    stream::{Leaf, Origin, Stream},
+    plan::{Kind, Node, Selector, Subquery},
+    smoothed::Smoothed,
+    stream::{Leaf, Origin, Stream, Take},
     value::{InstantSample, QueryValue, RangeSeries, SampleValue},
-    window::Times,
+    window::{Reach, Times},
 };
 use crate::{
-    ast::{StringLiteral, ValueType},
+    ast::{Extension, PosRange, StringLiteral, ValueType},
     quote::{Quoted, QuotedBytes},
 };
 
 /// Grids with more steps than the limit of samples and than this are refused: one series would fill the limit.
 const MANY_STEPS: usize = 1 << 22;
+
+/// The samples of a range.
+pub(super) struct Samples<'q> {
+    pub(super) origin: Origin<'q>,
+    /// Which samples each step sees,
+    pub(super) times: Times,
+    /// and how far back, in milliseconds.
+    pub(super) range: i64,
+    pub(super) extension: Extension,
+}
 
 /// Evaluates one query.
 pub(super) struct Evaluator<'q> {
@@ -151,7 +163,10 @@ impl<'q> Evaluator<'q> {
         self.budget.check()?;
         let stream = match &node.kind {
             _ if grid.count == 0 => self.ready(Vec::new(), grid),
-            Kind::Instant(selector) => self.selected(selector, grid, false)?,
+            Kind::Instant(selector) if selector.extension == Extension::Smoothed => {
+                self.smoothed(selector, node.pos, grid)?
+            }
+            Kind::Instant(selector) => self.selected(selector, grid, Take::Value)?,
             Kind::Invariant(inner) if grid.count > 1 => {
                 let once = self.vector(inner, Grid::instant(grid.start))?;
                 let series: Vec<Series> = once.into_iter().map(|s| broadcast(s, grid.count)).collect();
@@ -189,37 +204,53 @@ impl<'q> Evaluator<'q> {
         Ok(set)
     }
 
-    /// The last samples that a selector finds, or their timestamps.
-    pub(super) fn selected(&self, selector: &Selector<'q>, grid: Grid, timestamp: bool) -> Result<Stream<'q>> {
+    /// The last samples that a selector finds, or what is asked of them.
+    pub(super) fn selected(&self, selector: &Selector<'q>, grid: Grid, take: Take) -> Result<Stream<'q>> {
         let times = Times { grid, shift: selector.shift };
         let lookback = self.options.lookback_ms;
-        let (first, last) = times.bounds();
-        let range = TimeRange::new(first.saturating_sub(lookback).saturating_add(1), last);
-        let set = self.select(selector.matchers, range)?;
-        Ok(Stream {
-            origin: Origin::Stored { set, range },
-            leaf: Leaf::Instant { times, lookback, timestamp },
-            stages: Vec::new(),
-            grid,
-            drop_name: timestamp,
-            delayed: self.options.delayed_name_removal,
-        })
+        let leaf = Leaf::Instant { times, lookback, take };
+        self.stored(selector, Reach { before: lookback, after: 0 }.range(&times), leaf, grid, take != Take::Value)
     }
 
-    /// Where the samples of a range come from, which samples each step sees, and how long the range is.
-    pub(super) fn samples(&self, node: &'q Node<'q>, grid: Grid) -> Result<(Origin<'q>, Times, i64)> {
+    /// Values between the samples that a selector finds.
+    fn smoothed(&self, selector: &Selector<'q>, pos: PosRange, grid: Grid) -> Result<Stream<'q>> {
+        let smoothed =
+            Smoothed { times: Times { grid, shift: selector.shift }, lookback: self.options.lookback_ms, pos };
+        self.stored(selector, smoothed.reach().range(&smoothed.times), Leaf::Smoothed(smoothed), grid, false)
+    }
+
+    fn stored(
+        &self,
+        selector: &Selector<'q>,
+        range: TimeRange,
+        leaf: Leaf,
+        grid: Grid,
+        drop_name: bool,
+    ) -> Result<Stream<'q>> {
+        let set = self.select(selector.matchers, range)?;
+        let origin = Origin::Stored { set, range, stats_only: selector.stats_only };
+        Ok(Stream { origin, leaf, stages: Vec::new(), grid, drop_name, delayed: self.options.delayed_name_removal })
+    }
+
+    /// The samples of a range that a function is applied to.
+    pub(super) fn samples(&self, node: &'q Node<'q>, function: RangeFn, name: &str, grid: Grid) -> Result<Samples<'q>> {
         match &node.kind {
             Kind::Range(r) => {
+                let extension = r.selector.extension;
+                function.check_extension(name, extension)?;
                 let times = Times { grid, shift: r.selector.shift };
-                let range = stored_range(r, &times);
-                Ok((Origin::Stored { set: self.select(r.selector.matchers, range)?, range }, times, r.range))
+                let range = Reach::of(r.range, extension, self.options.lookback_ms).range(&times);
+                let set = self.select(r.selector.matchers, range)?;
+                let origin = Origin::Stored { set, range, stats_only: r.selector.stats_only };
+                Ok(Samples { origin, times, range: r.range, extension })
             }
             Kind::Subquery(s) => {
                 let inner = subquery_grid(s, grid);
                 self.check_grid(inner)?;
                 let series = self.vector_or_scalar(&s.expr, inner)?;
                 let times = Times { grid, shift: s.shift };
-                Ok((Origin::Computed { series, grid: inner }, times, s.range))
+                let origin = Origin::Computed { series, grid: inner };
+                Ok(Samples { origin, times, range: s.range, extension: Extension::None })
             }
             _ => Err(QueryError::BadData("expected a range vector".to_owned())),
         }
@@ -245,34 +276,10 @@ impl<'q> Evaluator<'q> {
                 let series = self.finish(self.vector_or_scalar(&s.expr, inner)?)?;
                 Ok(series.into_iter().filter_map(|s| range_series(s, inner)).collect())
             }
-            Kind::Range(r) => {
-                let range = stored_range(r, &Times { grid, shift: r.selector.shift });
-                let set = self.select(r.selector.matchers, range)?;
-                let mut buffer = SampleBuffer::default();
-                let mut out = Vec::new();
-                for i in 0..set.len() {
-                    self.budget.check()?;
-                    buffer.clear();
-                    set.read(i, range, &mut buffer)?;
-                    self.budget.count_read(buffer.len());
-                    let series = raw_series(set.labels(i), &buffer);
-                    let samples = series.values.len() + series.histograms.len();
-                    self.budget.hold(samples, samples * 16)?;
-                    if samples > 0 {
-                        out.push(series);
-                    }
-                }
-                Ok(out)
-            }
+            Kind::Range(r) => self.raw(r, &Times { grid, shift: r.selector.shift }),
             _ => Err(QueryError::BadData("expected a range vector".to_owned())),
         }
     }
-}
-
-/// The samples that a range over stored series can see.
-fn stored_range(r: &Range<'_>, times: &Times) -> TimeRange {
-    let (first, last) = times.bounds();
-    TimeRange::new(first.saturating_sub(r.range).saturating_add(1), last)
 }
 
 /// The steps of a subquery: multiples of its own step.
@@ -320,19 +327,4 @@ fn range_series(s: Series, grid: Grid) -> Option<RangeSeries> {
     }
     out.histograms = s.histograms.into_iter().map(|(k, h)| (grid.at(k as usize), h)).collect();
     (!out.values.is_empty() || !out.histograms.is_empty()).then_some(out)
-}
-
-fn raw_series(labels: &Labels, buffer: &SampleBuffer) -> RangeSeries {
-    let mut out = RangeSeries { labels: labels.clone(), ..RangeSeries::default() };
-    for (t, v) in buffer.timestamps.iter().zip(&buffer.values).filter(|(_, v)| !is_absent(**v)) {
-        out.timestamps.push(*t);
-        out.values.push(*v);
-    }
-    out.histograms = buffer
-        .histograms
-        .iter()
-        .filter(|s| !s.histogram.is_stale())
-        .map(|s| (s.timestamp, std::sync::Arc::new(s.histogram.to_float())))
-        .collect();
-    out
 }

@@ -1,8 +1,7 @@
 //! Evaluates expressions over whole series and all steps at once: decodes a series, rolls the window of each step
 //! forward, and hands a column of step values up. Aggregations fold columns as they come.
 //!
-//! It is not: a step-by-step interpreter of the tree, a cache, a server. Native histograms come out of selectors;
-//! functions whose meaning for them is not there yet refuse them by name.
+//! It is not: a step-by-step interpreter of the tree, a cache, a server.
 
 mod aggregate;
 mod annotations;
@@ -15,6 +14,7 @@ mod evaluate;
 mod functions;
 mod grid;
 mod histogram_binary;
+mod histogram_column;
 mod kernels;
 mod labels;
 mod matching;
@@ -23,8 +23,10 @@ mod parallel;
 mod plan;
 mod quantile;
 mod range_step;
+mod raw_range;
 mod scalar_binary;
 mod sets;
+mod smoothed;
 mod stream;
 mod value;
 mod window;

@@ -1,12 +1,14 @@
 //! From the syntax tree to what is evaluated: times and durations resolved, parentheses gone, and each largest part
 //! that is the same at every step marked, so that it is evaluated once.
 
+use std::cell::Cell;
+
 use chronolith_storage::Matcher;
 
 use super::{
     QueryOptions,
     duration::{QueryTimes, positive_ms, signed_ms},
-    error::{QueryError, Result},
+    error::Result,
 };
 use crate::{
     ast::{
@@ -49,6 +51,9 @@ pub(super) enum Kind<'q> {
 pub(super) struct Selector<'q> {
     pub(super) matchers: &'q [Matcher],
     pub(super) shift: Shift,
+    pub(super) extension: Extension,
+    /// Whether only count and sum of histograms are asked for; see [`Surroundings`].
+    pub(super) stats_only: bool,
 }
 
 /// `offset` and `@`.
@@ -124,7 +129,7 @@ const DEPENDS_ON_TIME: [&str; 15] = [
 
 /// Builds the plan of a whole query.
 pub(super) fn build<'q>(expr: &'q Expr, times: QueryTimes, options: &QueryOptions) -> Result<Node<'q>> {
-    let planner = Planner { times, options };
+    let planner = Planner { times, options, surroundings: Cell::default() };
     let built = planner.node(expr)?;
     Ok(if built.wrap { built.node.invariant() } else { built.node })
 }
@@ -132,6 +137,35 @@ pub(super) fn build<'q>(expr: &'q Expr, times: QueryTimes, options: &QueryOption
 struct Planner<'o> {
     times: QueryTimes,
     options: &'o QueryOptions,
+    surroundings: Cell<Surroundings>,
+}
+
+/// What stands around an expression and decides whether its selectors can leave the buckets of histograms behind.
+///
+/// As in Prometheus they do where `histogram_count`, `histogram_sum` or `histogram_avg` stands around and nothing that
+/// needs buckets does. It is more than a way to save memory: the hints of such samples tell resets too, not only that
+/// there was none, so that warnings about conflicting hints depend on it.
+#[derive(Debug, Clone, Copy, Default)]
+struct Surroundings {
+    stats: bool,
+    buckets: bool,
+}
+
+impl Surroundings {
+    /// Inside of a call.
+    fn call(self, function: &str) -> Self {
+        match function {
+            "histogram_count" | "histogram_sum" | "histogram_avg" => Self { stats: true, ..self },
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => Self { buckets: true, ..self },
+            _ => self,
+        }
+    }
+
+    /// Inside of what cannot do without buckets: operators that cut histograms, and subqueries, behind which resets are
+    /// found by comparing buckets.
+    const fn buckets(self) -> Self {
+        Self { buckets: true, ..self }
+    }
 }
 
 /// A node, whether its value is the same at every step, and whether it gains by being evaluated once.
@@ -154,6 +188,14 @@ impl<'q> Built<'q> {
 }
 
 impl Planner<'_> {
+    /// Builds with other surroundings.
+    fn inside<T>(&self, surroundings: Surroundings, build: impl FnOnce(&Self) -> Result<T>) -> Result<T> {
+        let outside = self.surroundings.replace(surroundings);
+        let built = build(self);
+        self.surroundings.set(outside);
+        built
+    }
+
     // Recursion is bounded by the depth of the tree, which the parser bounds.
     fn node<'q>(&self, expr: &'q Expr) -> Result<Built<'q>> {
         let leaf = |kind, returns, pos, invariant| Built { node: Node { kind, returns, pos }, invariant, wrap: false };
@@ -207,13 +249,9 @@ impl Planner<'_> {
     }
 
     fn selector<'q>(&self, s: &'q VectorSelector) -> Result<Selector<'q>> {
-        match s.extension {
-            Extension::None => {}
-            Extension::Anchored => return Err(QueryError::Unsupported("the anchored modifier".to_owned())),
-            Extension::Smoothed => return Err(QueryError::Unsupported("the smoothed modifier".to_owned())),
-        }
         let shift = Shift { offset: self.offset(s.offset_ms, s.offset_expr.as_ref())?, at: self.at(s.at) };
-        Ok(Selector { matchers: &s.matchers, shift })
+        let Surroundings { stats, buckets } = self.surroundings.get();
+        Ok(Selector { matchers: &s.matchers, shift, extension: s.extension, stats_only: stats && !buckets })
     }
 
     fn range<'q>(&self, m: &'q MatrixSelector) -> Result<Range<'q>> {
@@ -222,7 +260,7 @@ impl Planner<'_> {
     }
 
     fn subquery<'q>(&self, s: &'q SubqueryExpr) -> Result<Subquery<'q>> {
-        let inner = self.node(&s.expr)?;
+        let inner = self.inside(self.surroundings.get().buckets(), |p| p.node(&s.expr))?;
         // As in Prometheus a number inside is wrapped too: wrapping decides nothing but where it is evaluated.
         let expr = if inner.invariant { inner.node.invariant() } else { inner.node };
         let step = match self.length(s.step_ms, s.step_expr.as_ref())? {
@@ -243,7 +281,9 @@ impl Planner<'_> {
             let node = Node { kind: Kind::Number(value), returns: ValueType::Scalar, pos: c.pos };
             return Ok(Built { node, invariant: true, wrap: false });
         }
-        let args = c.args.iter().map(|a| self.node(a)).collect::<Result<Vec<_>>>()?;
+        let args = self.inside(self.surroundings.get().call(name), |p| {
+            c.args.iter().map(|a| p.node(a)).collect::<Result<Vec<_>>>()
+        })?;
         let all_invariant = args.iter().all(|a| a.invariant);
         // The timestamp of a sample found by a fixed selector does not change, that of a computed value does.
         let fixed_timestamp =
@@ -282,7 +322,11 @@ impl Planner<'_> {
     }
 
     fn binary<'q>(&self, b: &'q BinaryExpr) -> Result<Built<'q>> {
-        let (lhs, rhs) = (self.node(&b.lhs)?, self.node(&b.rhs)?);
+        let surroundings = match b.op {
+            BinaryOp::TrimLower | BinaryOp::TrimUpper => self.surroundings.get().buckets(),
+            _ => self.surroundings.get(),
+        };
+        let (lhs, rhs) = self.inside(surroundings, |p| Ok((p.node(&b.lhs)?, p.node(&b.rhs)?)))?;
         let invariant = lhs.invariant && rhs.invariant;
         let scalars = lhs.node.returns == ValueType::Scalar && rhs.node.returns == ValueType::Scalar;
         let returns = if scalars { ValueType::Scalar } else { ValueType::Vector };

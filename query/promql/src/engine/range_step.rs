@@ -2,69 +2,66 @@
 
 use std::sync::Arc;
 
-use chronolith_storage::{FloatHistogram, Labels, SampleBuffer};
+use chronolith_storage::{Labels, SampleBuffer};
 
 use super::{
     budget::Budget,
-    error::{QueryError, Result},
+    error::Result,
     grid::{ABSENT, count_present, histogram_weight, is_absent},
-    kernels::{Frame, Histograms, RangeFn, run},
+    kernels::{
+        Frame, Histograms, RangeFn,
+        neighbours::Counted,
+        remarks::{Remark, Remarks, SeriesRemarks},
+        run,
+        samples::{Column, Value, Window},
+        window_value,
+    },
     stream::Scratch,
-    window::Times,
+    window::{Reach, Times},
 };
-use crate::ast::PosRange;
+use crate::ast::{Extension, PosRange};
 
-/// The histogram samples of one series as columns of one length, by rising timestamp.
-#[derive(Debug, Default)]
-pub(super) struct HistogramColumn {
-    pub(super) timestamps: Vec<i64>,
-    /// 0 where none is known.
-    pub(super) start_timestamps: Vec<i64>,
-    pub(super) values: Vec<Arc<FloatHistogram>>,
-}
-
-impl HistogramColumn {
-    pub(super) fn clear(&mut self) {
-        self.timestamps.clear();
-        self.start_timestamps.clear();
-        self.values.clear();
-    }
-
-    pub(super) const fn is_empty(&self) -> bool {
-        self.timestamps.is_empty()
-    }
-
-    /// Appends a sample later than all before it.
-    pub(super) fn push(&mut self, timestamp: i64, start_timestamp: i64, value: Arc<FloatHistogram>) {
-        self.timestamps.push(timestamp);
-        self.start_timestamps.push(start_timestamp);
-        self.values.push(value);
-    }
-}
-
-/// A function of windows, as the leaf describes it.
-pub(super) struct RangeStep<'a> {
+/// A function of windows.
+#[derive(Debug)]
+pub(super) struct RangeStep {
     pub(super) function: RangeFn,
-    pub(super) name: &'static str,
-    pub(super) times: &'a Times,
+    pub(super) times: Times,
+    /// Length of the range in milliseconds.
     pub(super) range: i64,
-    pub(super) params: &'a [Vec<f64>],
+    pub(super) extension: Extension,
+    pub(super) lookback: i64,
+    /// Whether the query takes start timestamps into account where the function does.
+    pub(super) start_timestamps: bool,
+    /// The scalar arguments, a column each.
+    pub(super) params: Vec<Vec<f64>>,
+    /// What remarks are about.
     pub(super) pos: PosRange,
 }
 
-impl RangeStep<'_> {
+impl RangeStep {
+    /// How far from each step samples are seen.
+    pub(super) const fn reach(&self) -> Reach {
+        Reach::of(self.range, self.extension, self.lookback)
+    }
+
     /// Fills the scratch's column from the samples in its buffers.
     pub(super) fn fill(&self, labels: &Labels, scratch: &mut Scratch, budget: &Budget<'_>) -> Result<()> {
         drop_stale(&mut scratch.buffer);
-        for s in scratch.buffer.histograms.drain(..) {
-            scratch.window_histograms.push(s.timestamp, s.start_timestamp, Arc::new(s.histogram.to_float()));
+        scratch.windows.update(&scratch.buffer.timestamps, &self.times, self.reach());
+        let starts = self.start_timestamps
+            && self.function.uses_start_timestamps()
+            && (!scratch.buffer.start_timestamps.is_empty()
+                || scratch.window_histograms.start_timestamps.iter().any(|t| *t != 0));
+        // Floats alone are done for all windows at once.
+        let plain = self.extension == Extension::None && !starts;
+        if plain && scratch.window_histograms.is_empty() {
+            budget.pass(scratch.windows.longest)?;
+            self.floats(scratch);
+        } else {
+            scratch.histogram_windows.update(&scratch.window_histograms.timestamps, &self.times, self.reach());
+            budget.pass(heaviest(scratch))?;
+            self.fill_other(labels, plain, starts, scratch, budget)?;
         }
-        scratch.windows.update(&scratch.buffer.timestamps, self.times, self.range);
-        if !scratch.window_histograms.is_empty() {
-            return self.fill_mixed(labels, scratch, budget);
-        }
-        budget.pass(scratch.windows.longest)?;
-        self.floats(scratch);
         if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
             self.doubt_counter(labels, scratch, budget);
         }
@@ -90,43 +87,48 @@ impl RangeStep<'_> {
             timestamps: &buffer.timestamps,
             values: &buffer.values,
             windows,
-            times: self.times,
+            times: &self.times,
             range: self.range,
-            params: self.params,
+            params: &self.params,
         };
         run(self.function, &frame, kernel, column);
     }
 
-    /// With histograms among the samples.
-    fn fill_mixed(&self, labels: &Labels, scratch: &mut Scratch, budget: &Budget<'_>) -> Result<()> {
-        scratch.histogram_windows.update(&scratch.window_histograms.timestamps, self.times, self.range);
-        if scratch.histogram_windows.total == 0 {
+    /// With histograms among the samples, or start timestamps, or samples beyond the range.
+    fn fill_other(
+        &self,
+        labels: &Labels,
+        plain: bool,
+        starts: bool,
+        scratch: &mut Scratch,
+        budget: &Budget<'_>,
+    ) -> Result<()> {
+        if plain {
             self.floats(scratch);
-            return Ok(());
+            if scratch.histogram_windows.total == 0 {
+                return Ok(());
+            }
         }
-        let weight = scratch.window_histograms.values.iter().map(|h| histogram_weight(h)).max().unwrap_or(1);
-        budget.pass(scratch.windows.longest + scratch.histogram_windows.longest * weight)?;
+        let mut remarks = SeriesRemarks::default();
         match self.function.histograms() {
-            Histograms::Refused => return Err(QueryError::NativeHistogram(self.name.to_owned())),
             Histograms::Ignored => {
-                self.floats(scratch);
                 let both = scratch.windows.iter().zip(scratch.histogram_windows.iter());
                 if both.into_iter().any(|((fl, fh), (hl, hh))| fl < fh && hl < hh) {
-                    let name = super::labels::go_quoted(labels.metric_name());
-                    let text = format!(
-                        "ignored histograms in a range containing both floats and histograms for metric name {name}"
-                    );
-                    budget.annotate(|a| a.info(text, self.pos));
+                    remarks.take(Remarks::of(Remark::HistogramsIgnored));
                 }
             }
             Histograms::Taken => self.take_both(scratch),
+            Histograms::Compared(counted) => self.compare(counted, starts, scratch),
+            Histograms::Computed => self.compute(plain, starts, scratch, budget, &mut remarks)?,
+        }
+        if !remarks.is_empty() {
+            budget.annotate(|a| remarks.tell(labels.metric_name(), self.pos, a));
         }
         Ok(())
     }
 
     /// Counts or picks among samples of both kinds.
     fn take_both(&self, scratch: &mut Scratch) {
-        self.floats(scratch);
         let Scratch { buffer, window_histograms: native, windows, histogram_windows, column, histograms, .. } = scratch;
         for (k, ((fl, fh), (hl, hh))) in windows.iter().zip(histogram_windows.iter()).enumerate() {
             if hl == hh {
@@ -155,26 +157,114 @@ impl RangeStep<'_> {
             }
         }
     }
+
+    /// Counts neighbours of both kinds that differ.
+    fn compare(&self, counted: Counted, starts: bool, scratch: &mut Scratch) {
+        let Scratch { buffer, window_histograms, windows, histogram_windows, neighbours, column, .. } = scratch;
+        neighbours.update(counted, &floats_of(buffer, starts), &window_histograms.column(starts));
+        let both = windows.iter().zip(histogram_windows.iter());
+        for ((k, out), ((fl, fh), (hl, hh))) in column.iter_mut().enumerate().zip(both) {
+            let anchor = (self.extension == Extension::Anchored).then(|| self.times.at(k).saturating_sub(self.range));
+            // Where in the order of time a window begins is how many samples of either kind are before it.
+            *out = neighbours.count(fl + hl, fh + hh, anchor).unwrap_or(ABSENT);
+        }
+    }
+
+    /// Computes windows one by one; of a `plain` series those of floats alone are done.
+    fn compute(
+        &self,
+        plain: bool,
+        starts: bool,
+        scratch: &mut Scratch,
+        budget: &Budget<'_>,
+        remarks: &mut SeriesRemarks,
+    ) -> Result<()> {
+        let Scratch { buffer, window_histograms, windows, histogram_windows, column, histograms, .. } = scratch;
+        let (floats, native) = (floats_of(buffer, starts), window_histograms.column(starts));
+        let both = windows.iter().zip(histogram_windows.iter());
+        for ((k, out), ((fl, fh), (hl, hh))) in column.iter_mut().enumerate().zip(both) {
+            if hl == hh && (plain || fl == fh) {
+                continue;
+            }
+            budget.check()?;
+            let end = self.times.at(k);
+            let window = Window {
+                floats: floats.slice(fl, fh),
+                histograms: native.slice(hl, hh),
+                start: end.saturating_sub(self.range),
+                end,
+            };
+            let mut seen = Remarks::default();
+            *out = match window_value(self.function, self.extension, &window, &mut seen) {
+                Some(Value::Float(v)) => v,
+                Some(Value::Histogram(h)) => {
+                    histograms.push((k as u32, Arc::new(h)));
+                    ABSENT
+                }
+                None => ABSENT,
+            };
+            remarks.take(seen);
+        }
+        Ok(())
+    }
 }
 
-/// Takes stale markers out: a range has only samples.
-fn drop_stale(buffer: &mut SampleBuffer) {
-    if count_present(&buffer.values) < buffer.values.len() {
-        let SampleBuffer { timestamps, values, .. } = buffer;
-        let mut kept = 0;
-        for i in 0..values.len() {
-            if !is_absent(values[i]) {
-                values[kept] = values[i];
-                timestamps[kept] = timestamps[i];
-                kept += 1;
-            }
-        }
-        values.truncate(kept);
-        timestamps.truncate(kept);
-        // Start timestamps would no longer stand beside their samples.
-        buffer.start_timestamps.clear();
+/// The floats of a buffer, with start timestamps where they count.
+fn floats_of(buffer: &SampleBuffer, starts: bool) -> Column<'_, f64> {
+    Column {
+        timestamps: &buffer.timestamps,
+        values: &buffer.values,
+        starts: if starts { &buffer.start_timestamps } else { &[] },
     }
-    if buffer.histograms.iter().any(|s| s.histogram.is_stale()) {
-        buffer.histograms.retain(|s| !s.histogram.is_stale());
+}
+
+/// How many samples the fullest window counts for.
+pub(super) fn heaviest(scratch: &Scratch) -> usize {
+    let mut until = Vec::with_capacity(scratch.window_histograms.values.len() + 1);
+    until.push(0);
+    let mut sum = 0;
+    for h in &scratch.window_histograms.values {
+        sum += histogram_weight(h);
+        until.push(sum);
+    }
+    let both = scratch.windows.iter().zip(scratch.histogram_windows.iter());
+    both.map(|((fl, fh), (hl, hh))| fh - fl + until[hh] - until[hl]).max().unwrap_or(0)
+}
+
+/// Takes stale markers among the floats out: a range has only samples.
+pub(super) fn drop_stale(buffer: &mut SampleBuffer) {
+    if count_present(&buffer.values) == buffer.values.len() {
+        return;
+    }
+    let SampleBuffer { timestamps, values, start_timestamps, .. } = buffer;
+    let mut kept = 0;
+    for i in 0..values.len() {
+        if !is_absent(values[i]) {
+            values[kept] = values[i];
+            timestamps[kept] = timestamps[i];
+            if let Some(start) = start_timestamps.get(i).copied() {
+                start_timestamps[kept] = start;
+            }
+            kept += 1;
+        }
+    }
+    values.truncate(kept);
+    timestamps.truncate(kept);
+    start_timestamps.truncate(kept);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn start_timestamps_stay_beside_their_samples_when_stale_markers_go() {
+        let mut buffer = SampleBuffer::default();
+        for (t, v, start) in [(10, 1.0, 1), (20, ABSENT, 2), (30, 3.0, 3)] {
+            buffer.push_float(t, v, start);
+        }
+        drop_stale(&mut buffer);
+        assert_eq!((buffer.timestamps, buffer.start_timestamps), (vec![10, 30], vec![1, 3]));
+        assert_eq!(buffer.values, [1.0, 3.0]);
     }
 }

@@ -3,36 +3,54 @@
 
 use std::{ops::Range as IndexRange, sync::Arc};
 
-use chronolith_storage::{FloatHistogram, Labels, SampleBuffer, SeriesSet, TimeRange};
+use chronolith_storage::{FloatHistogram, Histogram, Labels, ResetHint, SampleBuffer, SeriesSet, TimeRange};
 
 use super::{
     budget::Budget,
     error::Result,
     grid::{ABSENT, Grid, HistogramPoints, Series, is_absent},
-    kernels::{KernelScratch, RangeFn},
+    histogram_column::{HistogramColumn, HistogramReader, NEIGHBOURHOOD_MS, last_histogram},
+    kernels::{KernelScratch, neighbours::Neighbours},
     labels::drop_metadata,
     parallel::{CHUNK, in_chunks},
-    range_step::{HistogramColumn, RangeStep},
+    range_step::RangeStep,
+    smoothed::Smoothed,
     window::{NONE, Picks, Times, Windows},
 };
-use crate::ast::PosRange;
 
 /// Where samples come from.
 pub(super) enum Origin<'q> {
     /// Stored series; only samples inside the time range are read.
-    Stored { set: Box<dyn SeriesSet + 'q>, range: TimeRange },
+    Stored {
+        set: Box<dyn SeriesSet + 'q>,
+        range: TimeRange,
+        /// Whether only count and sum of histograms are asked for.
+        stats_only: bool,
+    },
     /// Series that were evaluated over a grid of their own: a subquery.
     Computed { series: Vec<Series>, grid: Grid },
 }
 
 /// How the samples of one series become its column.
 pub(super) enum Leaf {
-    /// The last sample not older than the lookback, or in its place its timestamp in seconds.
-    Instant { times: Times, lookback: i64, timestamp: bool },
+    /// The last sample not older than the lookback, or what is asked of it.
+    Instant { times: Times, lookback: i64, take: Take },
+    /// Values between samples.
+    Smoothed(Smoothed),
     /// A function of each window.
-    Range { function: RangeFn, name: &'static str, times: Times, range: i64, params: Vec<Vec<f64>>, pos: PosRange },
+    Range(RangeStep),
     /// The series of [`Origin::Computed`] are columns over the right grid already.
     Ready,
+}
+
+/// What is taken from a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Take {
+    Value,
+    /// In seconds.
+    Timestamp,
+    /// In seconds; 0 when none is known.
+    StartTimestamp,
 }
 
 /// The change that a stage makes to a column of floats.
@@ -81,6 +99,7 @@ pub(super) struct Scratch {
     pub(super) kernel: KernelScratch,
     pub(super) column: Vec<f64>,
     pub(super) histograms: HistogramPoints,
+    pub(super) neighbours: Neighbours,
     /// The last metric that was remarked on as no counter.
     pub(super) doubted: String,
 }
@@ -183,11 +202,11 @@ impl<'q> Stream<'q> {
                 return Ok(None);
             }
             match &self.leaf {
-                Leaf::Instant { times, lookback, timestamp } => pick(times, *lookback, *timestamp, scratch),
-                Leaf::Range { function, name, times, range, params, pos } => {
-                    let window = RangeStep { function: *function, name, times, range: *range, params, pos: *pos };
-                    window.fill(self.source_labels(index), scratch, budget)?;
+                Leaf::Instant { times, lookback, take } => {
+                    self.pick(index, &Picking { times, lookback: *lookback, take: *take }, scratch)?;
                 }
+                Leaf::Smoothed(smoothed) => smoothed.fill(self.source_labels(index), scratch, budget)?,
+                Leaf::Range(function) => function.fill(self.source_labels(index), scratch, budget)?,
                 Leaf::Ready => {}
             }
         }
@@ -206,15 +225,24 @@ impl<'q> Stream<'q> {
         Ok(Some(Produced { values: &scratch.column, histograms: &scratch.histograms }))
     }
 
-    /// Fills the buffer with the samples of one series.
+    /// Fills the buffers with the samples of one series.
     fn load(&self, index: usize, scratch: &mut Scratch, budget: &Budget<'_>) -> Result<()> {
         let buffer = &mut scratch.buffer;
         buffer.clear();
         scratch.window_histograms.clear();
         match &self.origin {
-            Origin::Stored { set, range } => {
+            Origin::Stored { set, range, stats_only } => {
                 set.read(index, *range, buffer)?;
                 budget.count_read(buffer.len());
+                let hinted = match &self.leaf {
+                    // Few of the samples are picked, so they are converted one by one.
+                    _ if buffer.histograms.is_empty() => return Ok(()),
+                    Leaf::Instant { .. } | Leaf::Ready => return Ok(()),
+                    Leaf::Smoothed(_) => true,
+                    Leaf::Range(function) => function.function.shows_first_hint(),
+                };
+                let mut before_all = |t: i64| if hinted { self.before(index, t) } else { Ok(None) };
+                scratch.window_histograms.extend(buffer, *stats_only, &mut before_all)?;
             }
             Origin::Computed { series, grid } => {
                 let s = &series[index];
@@ -223,8 +251,64 @@ impl<'q> Stream<'q> {
                     buffer.values.push(*v);
                 }
                 for (k, h) in &s.histograms {
-                    scratch.window_histograms.push(grid.at(*k as usize), 0, Arc::clone(h));
+                    // The steps of a subquery leave samples out and take others twice, so hints about resets would
+                    // hide some and repeat others.
+                    let h = match h.reset_hint {
+                        ResetHint::Reset | ResetHint::NotReset => {
+                            Arc::new(FloatHistogram { reset_hint: ResetHint::Unknown, ..(**h).clone() })
+                        }
+                        ResetHint::Unknown | ResetHint::Gauge => Arc::clone(h),
+                    };
+                    scratch.window_histograms.push(grid.at(*k as usize), 0, h);
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// The histogram before a time when no float stands between.
+    fn before(&self, index: usize, t: i64) -> Result<Option<Arc<Histogram>>> {
+        let Origin::Stored { set, .. } = &self.origin else { return Ok(None) };
+        histogram_before(&**set, index, t)
+    }
+
+    /// Fills the column from the sample that each step picks. A stale marker that is picked is an absent value by its
+    /// bits.
+    fn pick(&self, index: usize, picking: &Picking<'_>, scratch: &mut Scratch) -> Result<()> {
+        let Scratch { buffer, picks, column, histograms, .. } = scratch;
+        if buffer.histograms.is_empty() {
+            picks.update(&buffer.timestamps, picking.times, picking.lookback);
+            for (out, i) in column.iter_mut().zip(&picks.index) {
+                *out = if *i == NONE { ABSENT } else { picking.float(buffer, *i as usize) };
+            }
+            return Ok(());
+        }
+        let stats_only = matches!(self.origin, Origin::Stored { stats_only: true, .. });
+        let mut before_all = |t: i64| self.before(index, t);
+        let mut reader = HistogramReader::new(buffer, stats_only, &mut before_all);
+        // Both kinds: the later of the two samples counts.
+        let (mut f, mut h) = (0, 0);
+        for (k, out) in column.iter_mut().enumerate() {
+            let at = picking.times.at(k);
+            f += buffer.timestamps[f..].iter().take_while(|t| **t <= at).count();
+            h += buffer.histograms[h..].iter().take_while(|s| s.timestamp <= at).count();
+            let oldest = at.saturating_sub(picking.lookback);
+            let float = f.checked_sub(1).filter(|i| buffer.timestamps[*i] > oldest);
+            let histogram = h.checked_sub(1).filter(|i| buffer.histograms[*i].timestamp > oldest);
+            match (float, histogram) {
+                (Some(i), j) if j.is_none_or(|j| buffer.histograms[j].timestamp < buffer.timestamps[i]) => {
+                    *out = picking.float(buffer, i);
+                }
+                (_, Some(j)) => {
+                    let sample = &buffer.histograms[j];
+                    match picking.take {
+                        _ if sample.histogram.is_stale() => {}
+                        Take::Value => histograms.push((k as u32, reader.value(j)?)),
+                        Take::Timestamp => *out = sample.timestamp as f64 / 1000.0,
+                        Take::StartTimestamp => *out = sample.start_timestamp as f64 / 1000.0,
+                    }
+                }
+                (_, None) => {}
             }
         }
         Ok(())
@@ -234,7 +318,7 @@ impl<'q> Stream<'q> {
     pub(super) fn collect(self, budget: &Budget<'_>) -> Result<Vec<Series>> {
         let collide = self.may_collide();
         // A function of a range refuses equal labels even where the series never meet.
-        let strict = matches!(self.leaf, Leaf::Range { .. }) && self.stages.is_empty();
+        let strict = matches!(self.leaf, Leaf::Range(_)) && self.stages.is_empty();
         let series =
             match self {
                 // Series that are there already, and no stage changes them.
@@ -291,47 +375,33 @@ impl<'q> Stream<'q> {
     }
 }
 
-/// Fills the column from the sample that each step picks. A stale marker that is picked is an absent value by its bits.
-fn pick(times: &Times, lookback: i64, timestamp: bool, scratch: &mut Scratch) {
-    let Scratch { buffer, picks, column, histograms, .. } = scratch;
-    if buffer.histograms.is_empty() {
-        picks.update(&buffer.timestamps, times, lookback);
-        let value = |i: usize| if timestamp { seconds_of(buffer, i) } else { buffer.values[i] };
-        for (out, i) in column.iter_mut().zip(&picks.index) {
-            *out = if *i == NONE { ABSENT } else { value(*i as usize) };
-        }
-        return;
-    }
-    // Both kinds: the later of the two samples counts.
-    let (mut f, mut h) = (0, 0);
-    // A sample that several steps pick is converted once.
-    let mut converted: Option<(i64, Arc<FloatHistogram>)> = None;
-    for (k, out) in column.iter_mut().enumerate() {
-        let at = times.at(k);
-        f += buffer.timestamps[f..].iter().take_while(|t| **t <= at).count();
-        h += buffer.histograms[h..].iter().take_while(|s| s.timestamp <= at).count();
-        let oldest = at.saturating_sub(lookback);
-        let float = f.checked_sub(1).filter(|i| buffer.timestamps[*i] > oldest);
-        let histogram = h.checked_sub(1).map(|i| &buffer.histograms[i]).filter(|s| s.timestamp > oldest);
-        match (float, histogram) {
-            (Some(i), Some(s)) if s.timestamp < buffer.timestamps[i] => {
-                *out = if timestamp { seconds_of(buffer, i) } else { buffer.values[i] };
-            }
-            (_, Some(s)) if s.histogram.is_stale() => {}
-            (_, Some(s)) if timestamp => *out = s.timestamp as f64 / 1000.0,
-            (_, Some(s)) => {
-                if converted.as_ref().is_none_or(|(t, _)| *t != s.timestamp) {
-                    converted = Some((s.timestamp, Arc::new(s.histogram.to_float())));
-                }
-                histograms.extend(converted.iter().map(|(_, value)| (k as u32, Arc::clone(value))));
-            }
-            (Some(i), None) => *out = if timestamp { seconds_of(buffer, i) } else { buffer.values[i] },
-            (None, None) => {}
+/// Which samples an instant selector picks, and what it takes from them.
+struct Picking<'a> {
+    times: &'a Times,
+    lookback: i64,
+    take: Take,
+}
+
+impl Picking<'_> {
+    /// What is taken from a float sample; absent for a stale marker.
+    #[inline]
+    fn float(&self, buffer: &SampleBuffer, i: usize) -> f64 {
+        let value = buffer.values[i];
+        match self.take {
+            Take::Value => value,
+            _ if is_absent(value) => ABSENT,
+            Take::Timestamp => buffer.timestamps[i] as f64 / 1000.0,
+            Take::StartTimestamp => buffer.start_timestamps.get(i).copied().unwrap_or(0) as f64 / 1000.0,
         }
     }
 }
 
-/// The timestamp of a float sample in seconds; absent for a stale marker.
-fn seconds_of(buffer: &SampleBuffer, i: usize) -> f64 {
-    if is_absent(buffer.values[i]) { ABSENT } else { buffer.timestamps[i] as f64 / 1000.0 }
+/// The histogram of a series before a time when it is the last sample before it, and not long before. A set need not
+/// have all samples outside of the range that it was selected for. A hint may then be missing or too sure, which shows in
+/// what a sum is marked as and nowhere else: functions that look for resets never ask for the hint of the first sample.
+pub(super) fn histogram_before(set: &dyn SeriesSet, index: usize, t: i64) -> Result<Option<Arc<Histogram>>> {
+    let range = TimeRange::new(t.saturating_sub(NEIGHBOURHOOD_MS), t.saturating_sub(1));
+    let mut aside = SampleBuffer::default();
+    set.read(index, range, &mut aside)?;
+    Ok(last_histogram(&aside).cloned())
 }

@@ -1,7 +1,10 @@
 //! Where in a series' samples each step looks. That depends on timestamps alone, and series that are scraped together
 //! share theirs, so the boundaries of one series are kept for the next.
 
+use chronolith_storage::TimeRange;
+
 use super::{grid::Grid, plan::Shift};
+use crate::ast::Extension;
 
 /// Stands for "no sample" where an index is expected.
 pub(super) const NONE: u32 = u32::MAX;
@@ -22,6 +25,30 @@ impl Times {
     /// The first and the last time that is looked at.
     pub(super) fn bounds(&self) -> (i64, i64) {
         (self.at(0), self.shift.apply(self.grid.last()))
+    }
+}
+
+/// How far a window goes from the time it is for, in milliseconds. It is open on the left and closed on the right.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Reach {
+    pub(super) before: i64,
+    pub(super) after: i64,
+}
+
+impl Reach {
+    /// That of a range as it is written; anchored and smoothed ones go as far as the lookback beyond.
+    pub(super) const fn of(range: i64, extension: Extension, lookback: i64) -> Self {
+        match extension {
+            Extension::None => Self { before: range, after: 0 },
+            Extension::Anchored => Self { before: range.saturating_add(lookback), after: 0 },
+            Extension::Smoothed => Self { before: range.saturating_add(lookback), after: lookback },
+        }
+    }
+
+    /// All that the windows at these times can hold.
+    pub(super) fn range(self, times: &Times) -> TimeRange {
+        let (first, last) = times.bounds();
+        TimeRange::new(first.saturating_sub(self.before).saturating_add(1), last.saturating_add(self.after))
     }
 }
 
@@ -53,7 +80,7 @@ impl Picks {
     }
 }
 
-/// For each step the samples inside its range, which is open on the left: `lo[k]..hi[k]`.
+/// For each step the samples inside its reach: `lo[k]..hi[k]`.
 ///
 /// Invariant: `lo[k] <= hi[k] <= timestamps.len()`, and both rise with `k`.
 #[derive(Debug, Default)]
@@ -72,7 +99,7 @@ pub(super) struct Windows {
 
 impl Windows {
     /// Finds the boundaries; the same timestamps as in the last call cost one comparison of memory.
-    pub(super) fn update(&mut self, timestamps: &[i64], times: &Times, range: i64) {
+    pub(super) fn update(&mut self, timestamps: &[i64], times: &Times, reach: Reach) {
         if self.known && self.timestamps == timestamps {
             return;
         }
@@ -84,8 +111,8 @@ impl Windows {
         (self.longest, self.total) = (0, 0);
         let (mut lo, mut hi) = (0usize, 0usize);
         for k in 0..times.grid.count {
-            let end = times.at(k);
-            let start = end.saturating_sub(range);
+            let at = times.at(k);
+            let (start, end) = (at.saturating_sub(reach.before), at.saturating_add(reach.after));
             hi += timestamps.get(hi..).unwrap_or_default().iter().take_while(|t| **t <= end).count();
             lo += timestamps.get(lo..hi).unwrap_or_default().iter().take_while(|t| **t <= start).count();
             self.lo.push(lo as u32);
@@ -113,10 +140,11 @@ mod tests {
     #[test]
     fn windows_are_open_on_the_left_and_closed_on_the_right() {
         let mut w = Windows::default();
-        w.update(&[0, 10, 20, 30, 40], &times(20, 50, 10), 20);
+        let reach = Reach { before: 20, after: 0 };
+        w.update(&[0, 10, 20, 30, 40], &times(20, 50, 10), reach);
         assert_eq!(w.iter().collect::<Vec<_>>(), [(1, 3), (2, 4), (3, 5), (4, 5)]);
         assert_eq!((w.longest, w.total), (2, 7));
-        w.update(&[], &times(20, 50, 10), 20);
+        w.update(&[], &times(20, 50, 10), reach);
         assert_eq!(w.iter().collect::<Vec<_>>(), [(0, 0); 4]);
     }
 
@@ -133,7 +161,7 @@ mod tests {
     fn a_fixed_time_gives_every_step_the_same_window() {
         let mut w = Windows::default();
         let times = Times { grid: Grid::new(0, 20, 10), shift: Shift { offset: 5, at: Some(30) } };
-        w.update(&[10, 20, 30], &times, 10);
+        w.update(&[10, 20, 30], &times, Reach { before: 10, after: 0 });
         assert_eq!(w.iter().collect::<Vec<_>>(), [(1, 2); 3]);
     }
 }

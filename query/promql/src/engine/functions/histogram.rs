@@ -132,7 +132,7 @@ impl<'e, 'q> Histograms<'e, 'q> {
     /// Remarks on the histograms of a metric. Prometheus names it only where its name is still there for sure.
     fn annotate(&self, level: Level, text: String, labels: &Labels) {
         let message = self.named(text, labels);
-        let annotation = Annotation { level, message, pos: self.pos, forced_monotonicity: None };
+        let annotation = Annotation { level, message, pos: self.pos, forced_monotonicity: None, occurrences: None };
         self.evaluator.budget.annotate(|a| a.add(annotation));
     }
 
@@ -243,7 +243,13 @@ impl Number for Quantile<'_> {
                 count: 1,
             };
             let message = all.named(text.to_owned(), labels);
-            let annotation = Annotation { level: Level::Info, message, pos: all.pos, forced_monotonicity: Some(facts) };
+            let annotation = Annotation {
+                level: Level::Info,
+                message,
+                pos: all.pos,
+                forced_monotonicity: Some(facts),
+                occurrences: None,
+            };
             all.evaluator.budget.annotate(|a| a.add(annotation));
         }
         value

@@ -1,16 +1,32 @@
 //! Functions of a range: from one series' samples and the windows of all steps to a column of step values.
 
 mod counters;
+pub(super) mod extended;
+pub(super) mod extended_histograms;
+mod extrapolation;
 mod extremes;
+mod histogram_rate;
+mod histogram_sums;
+mod last_two;
+pub(super) mod neighbours;
 mod picks;
 mod rate;
 mod regression;
+pub(super) mod remarks;
+pub(super) mod samples;
 mod sums;
 
+use self::{
+    neighbours::Counted,
+    remarks::Remarks,
+    samples::{Value, Window},
+};
 use super::{
+    error::{QueryError, Result},
     grid::ABSENT,
     window::{Times, Windows},
 };
+use crate::ast::Extension;
 
 pub(super) use sums::{kahan_add, two_sum};
 
@@ -45,15 +61,17 @@ pub(super) enum RangeFn {
     TsOfMax,
 }
 
-/// How a function of floats takes histograms in its windows.
+/// How a function takes windows with histograms.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Histograms {
-    /// It leaves them out and says so.
+    /// It leaves them out, and says so where there are floats too.
     Ignored,
     /// It counts, or picks, samples of both kinds.
     Taken,
-    /// It has a meaning for them that this version does not have.
-    Refused,
+    /// It counts neighbours that differ, of both kinds.
+    Compared(Counted),
+    /// It computes with them; see [`window_value`].
+    Computed,
 }
 
 impl RangeFn {
@@ -111,16 +129,64 @@ impl RangeFn {
             | Self::Mad
             | Self::TsOfMin
             | Self::TsOfMax => Histograms::Ignored,
-            Self::Rate
-            | Self::Increase
-            | Self::Delta
-            | Self::Irate
-            | Self::Idelta
-            | Self::Sum
-            | Self::Avg
-            | Self::Changes
-            | Self::Resets => Histograms::Refused,
+            Self::Changes => Histograms::Compared(Counted::Changes),
+            Self::Resets => Histograms::Compared(Counted::Resets),
+            Self::Rate | Self::Increase | Self::Delta | Self::Irate | Self::Idelta | Self::Sum | Self::Avg => {
+                Histograms::Computed
+            }
         }
+    }
+
+    /// Whether it takes the start timestamps of samples into account.
+    pub(super) const fn uses_start_timestamps(self) -> bool {
+        matches!(self, Self::Rate | Self::Increase | Self::Irate | Self::Resets)
+    }
+
+    /// Whether its value depends on what is known about a reset before the first histogram of a window.
+    pub(super) const fn shows_first_hint(self) -> bool {
+        matches!(self, Self::Sum | Self::Avg | Self::First | Self::Last)
+    }
+
+    /// Fails when the function cannot see samples outside of its range, as `extension` would have it.
+    pub(super) fn check_extension(self, name: &str, extension: Extension) -> Result<()> {
+        let extended = matches!(self, Self::Rate | Self::Increase | Self::Delta);
+        let (fits, what, functions) = match extension {
+            Extension::None => return Ok(()),
+            Extension::Anchored => (
+                extended || matches!(self, Self::Changes | Self::Resets),
+                "anchored",
+                "changes, delta, increase, rate, resets",
+            ),
+            Extension::Smoothed => (extended, "smoothed", "delta, increase, rate"),
+        };
+        if fits {
+            return Ok(());
+        }
+        Err(QueryError::Execution(format!("{what} modifier can only be used with: {functions} - not with {name}")))
+    }
+}
+
+/// What a function that computes with histograms makes of one window, none of which are empty.
+pub(super) fn window_value(
+    function: RangeFn,
+    extension: Extension,
+    window: &Window<'_>,
+    remarks: &mut Remarks,
+) -> Option<Value> {
+    let mode = match function {
+        RangeFn::Rate => rate::Mode::Rate,
+        RangeFn::Increase => rate::Mode::Increase,
+        RangeFn::Delta => rate::Mode::Delta,
+        RangeFn::Irate | RangeFn::Idelta => return last_two::last_two(window, function == RangeFn::Irate, remarks),
+        RangeFn::Sum | RangeFn::Avg => {
+            return histogram_sums::sum_or_mean(window, function == RangeFn::Avg, remarks);
+        }
+        _ => return None,
+    };
+    match extension {
+        Extension::None => extrapolation::extrapolated(window, mode, remarks),
+        Extension::Anchored => extended::extended(window, false, mode, remarks),
+        Extension::Smoothed => extended::extended(window, true, mode, remarks),
     }
 }
 
@@ -206,7 +272,7 @@ pub(super) fn run(function: RangeFn, frame: &Frame<'_>, scratch: &mut KernelScra
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::engine::{grid::Grid, plan::Shift};
+    use crate::engine::{grid::Grid, plan::Shift, window::Reach};
 
     /// Runs a function over samples, with windows of `range` at the steps of `grid`.
     pub(in crate::engine) fn column(
@@ -219,7 +285,7 @@ pub(super) mod tests {
         let (timestamps, values): (Vec<i64>, Vec<f64>) = samples.iter().copied().unzip();
         let times = Times { grid, shift: Shift { offset: 0, at: None } };
         let mut windows = Windows::default();
-        windows.update(&timestamps, &times, range);
+        windows.update(&timestamps, &times, Reach { before: range, after: 0 });
         let params: Vec<Vec<f64>> = params.iter().map(|p| vec![*p; grid.count]).collect();
         let frame = Frame {
             timestamps: &timestamps,

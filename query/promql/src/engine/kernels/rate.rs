@@ -12,7 +12,7 @@ pub(super) enum Mode {
 }
 
 impl Mode {
-    const fn is_counter(self) -> bool {
+    pub(super) const fn is_counter(self) -> bool {
         matches!(self, Self::Rate | Self::Increase)
     }
 }
@@ -40,7 +40,7 @@ pub(super) struct Shapes {
 }
 
 /// Milliseconds as the seconds that Go's `Duration.Seconds` gives.
-fn seconds(ms: i64) -> f64 {
+pub(super) fn seconds(ms: i64) -> f64 {
     (ms / 1000) as f64 + ((ms % 1000) * 1_000_000) as f64 / 1e9
 }
 
