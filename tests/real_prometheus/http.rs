@@ -1,4 +1,4 @@
-//! GET over a connection of its own: HTTP/1.0 needs no chunks and no keep-alive.
+//! Requests, each over a connection of its own: HTTP/1.0 needs no chunks and no keep-alive.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 /// The body of a 200 reply, or what went wrong.
 pub(crate) fn get(address: &str, path: &str) -> Result<Vec<u8>, String> {
-    let (status, body) = fetch(address, path).map_err(|e| format!("{address}{path}: {e}"))?;
+    let (status, body) = send(address, &format!("GET {path}"), "", &[]).map_err(|e| format!("{address}{path}: {e}"))?;
     if status == 200 {
         return Ok(body);
     }
@@ -14,10 +14,14 @@ pub(crate) fn get(address: &str, path: &str) -> Result<Vec<u8>, String> {
     Err(format!("{address}{path}: {status}: {said}"))
 }
 
-fn fetch(address: &str, path: &str) -> std::io::Result<(u16, Vec<u8>)> {
+/// The status and body of the reply to a request such as `GET /path`; every line of `headers` ends with CRLF.
+pub(crate) fn send(address: &str, request: &str, headers: &str, body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    stream.write_all(format!("GET {path} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n\r\n").as_bytes())?;
+    let length = if body.is_empty() { String::new() } else { format!("Content-Length: {}\r\n", body.len()) };
+    let head = format!("{request} HTTP/1.0\r\nHost: {address}\r\nConnection: close\r\n{headers}{length}\r\n");
+    stream.write_all(head.as_bytes())?;
+    stream.write_all(body)?;
     let mut reply = Vec::new();
     stream.read_to_end(&mut reply)?;
     let bad = |what: &str| std::io::Error::new(std::io::ErrorKind::InvalidData, what.to_owned());

@@ -9,13 +9,15 @@ mod answers;
 mod http;
 mod processes;
 mod queries;
+mod spawn;
 
 use std::io::Write;
 use std::time::{Duration, Instant};
 
 use answers::{Answer, Sample};
-use processes::{Workspace, find};
+use processes::Workspace;
 use queries::{INSTANT, RANGE};
+use spawn::find;
 
 /// How long anything may take to come about before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(180);

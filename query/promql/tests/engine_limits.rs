@@ -300,6 +300,14 @@ fn remarks_and_statistics_are_there() {
         "PromQL info: metric might not be a counter, name does not end in _total/_sum/_count/_bucket: \"gauge\" (1:6)"
             .to_owned()
     )]);
+    let typed = QueryOptions { type_and_unit_labels: true, ..QueryOptions::default() };
+    let output = instant_with(&source, "rate(gauge[1m])", 135_000, &typed).expect("a rate");
+    let found: Vec<String> = output.annotations.iter().map(|a| a.text("rate(gauge[1m])")).collect();
+    assert_eq!(
+        found,
+        ["PromQL info: metric might not be a counter, __type__ label is not set to \"counter\" or \
+                        \"histogram\", got \"\": \"gauge\" (1:6)"]
+    );
     let found = texts("histogram_quantile(2,\n b_bucket)", 0);
     assert_eq!(found[0].1, "PromQL warning: quantile value should be between 0 and 1, got 2 (1:20)");
     assert_eq!(found[1].1, "PromQL warning: bucket label \"le\" is missing or has a malformed value of \"many\" (2:2)");

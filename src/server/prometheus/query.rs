@@ -115,6 +115,7 @@ fn options(request: &Request<'_>, deadline: Instant) -> Result<QueryOptions, Api
         lookback_ms: lookback.unwrap_or_else(|| i64::try_from(config.lookback.as_millis()).unwrap_or(i64::MAX)),
         max_samples: config.max_samples,
         delayed_name_removal: config.features.delayed_name_removal,
+        type_and_unit_labels: config.features.type_and_unit_labels,
         use_start_timestamps: config.features.use_start_timestamps,
         deadline: Some(Deadline::after(std::sync::Arc::clone(&request.app.clock), left)),
         cancel: Some(std::sync::Arc::clone(request.cancel)),

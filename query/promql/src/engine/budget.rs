@@ -113,6 +113,11 @@ impl<'q> Budget<'q> {
         f(&mut self.annotations.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
     }
 
+    /// Whether the labels of series tell types and units.
+    pub(super) const fn types_are_labels(&self) -> bool {
+        self.options.type_and_unit_labels
+    }
+
     pub(super) fn threads(&self) -> usize {
         match self.options.threads {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

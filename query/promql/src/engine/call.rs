@@ -75,6 +75,7 @@ impl<'q> Evaluator<'q> {
         match name {
             "clamp" | "clamp_min" | "clamp_max" => self.clamp(name, args, grid),
             "round" => {
+                let stream = self.stream(arg(args, 0)?, grid)?;
                 let nearest = args.get(1).map(|n| self.scalar(n, grid)).transpose()?;
                 let round = move |column: &mut [f64]| {
                     for (k, v) in column.iter_mut().enumerate().filter(|(_, v)| !is_absent(**v)) {
@@ -82,7 +83,7 @@ impl<'q> Evaluator<'q> {
                         *v = math::round(*v, nearest);
                     }
                 };
-                self.each(arg(args, 0)?, grid, Box::new(round))
+                Ok(stream.then(true, Stage::Floats(Box::new(round))))
             }
             "timestamp" => self.timestamp(arg(args, 0)?, grid),
             "start_timestamp" => self.start_timestamp(arg(args, 0)?, grid),
@@ -139,7 +140,7 @@ impl<'q> Evaluator<'q> {
     }
 
     fn clamp(&self, name: &str, args: &'q [Node<'q>], grid: Grid) -> Result<Stream<'q>> {
-        let node = arg(args, 0)?;
+        let stream = self.stream(arg(args, 0)?, grid)?;
         let bound = |number: usize| self.scalar(arg(args, number)?, grid);
         let (low, high) = match name {
             "clamp" => (bound(1)?, bound(2)?),
@@ -155,7 +156,7 @@ impl<'q> Evaluator<'q> {
                 }
             }
         };
-        self.each(node, grid, Box::new(clamp))
+        Ok(stream.then(true, Stage::Floats(Box::new(clamp))))
     }
 
     /// The timestamps of samples; of what was computed, that is the step.
@@ -209,13 +210,12 @@ impl<'q> Evaluator<'q> {
             .find(|a| is_range(a))
             .ok_or_else(|| QueryError::BadData("expected a range vector".to_owned()))?;
         let params = args.iter().filter(|a| !is_range(a)).map(|a| self.scalar(a, grid)).collect::<Result<Vec<_>>>()?;
-        check_params(function, &params)?;
         let Samples { origin, times, range, extension } = self.samples(range_arg, function, name, grid)?;
         // Remarks are about the first argument. A subquery has no place there, for Prometheus puts a selector without
         // one in its stead.
         let pos =
             args.first().filter(|a| !matches!(a.kind, Kind::Subquery(_))).map_or_else(PosRange::default, |a| a.pos);
-        let stream = Stream {
+        Ok(Stream {
             origin,
             leaf: Leaf::Range(RangeStep {
                 function,
@@ -231,33 +231,12 @@ impl<'q> Evaluator<'q> {
             grid,
             drop_name: !function.keeps_name(),
             delayed: self.options.delayed_name_removal,
-        };
-        if let (RangeFn::Quantile, Leaf::Range(step), true) = (function, &stream.leaf, stream.len() > 0) {
-            for q in step.params.first().into_iter().flatten() {
-                histogram::check_quantile(*q, args.first().map_or(range_arg.pos, |a| a.pos), &self.budget);
-            }
-        }
-        Ok(stream)
+        })
     }
 }
 
 fn is_range(node: &Node<'_>) -> bool {
     matches!(node.kind, Kind::Range(_) | Kind::Subquery(_))
-}
-
-fn check_params(function: RangeFn, params: &[Vec<f64>]) -> Result<()> {
-    if function != RangeFn::DoubleExponentialSmoothing {
-        return Ok(());
-    }
-    for (values, what, short) in
-        params.iter().zip(["smoothing", "trend"]).zip(["sf", "tf"]).map(|((v, w), s)| (v, w, s))
-    {
-        if let Some(bad) = values.iter().find(|v| !(**v > 0.0 && **v < 1.0)) {
-            let text = format!("invalid {what} factor. Expected: 0 < {short} < 1, got: {bad:.6}");
-            return Err(QueryError::Execution(text));
-        }
-    }
-    Ok(())
 }
 
 /// At each step the value of the only float, or NaN.

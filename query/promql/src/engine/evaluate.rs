@@ -130,6 +130,7 @@ impl<'q> Evaluator<'q> {
                 vec![once.first().copied().unwrap_or(f64::NAN); grid.count]
             }
             Kind::Invariant(inner) => self.scalar(inner, grid)?,
+            Kind::Plus(inner) => self.scalar(inner, grid)?,
             Kind::Negate(inner) => {
                 let mut values = self.scalar(inner, grid)?;
                 values.iter_mut().for_each(|v| *v = -*v);
@@ -174,7 +175,7 @@ impl<'q> Evaluator<'q> {
                 self.budget.hold(samples, bytes)?;
                 self.ready(series, grid)
             }
-            Kind::Invariant(inner) => self.stream(inner, grid)?,
+            Kind::Invariant(inner) | Kind::Plus(inner) => self.stream(inner, grid)?,
             Kind::Negate(inner) => self.negate(inner, grid)?,
             Kind::Call { func, args } => self.call(func, args, node.pos, grid)?,
             Kind::Aggregate(a) => self.ready(super::aggregate::evaluate(self, a, node.pos, grid)?, grid),

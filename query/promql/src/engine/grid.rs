@@ -24,19 +24,21 @@ pub(super) struct Grid {
     pub(super) start: i64,
     pub(super) step: i64,
     pub(super) count: usize,
+    /// What was asked for, which may be after the last step.
+    pub(super) end: i64,
 }
 
 impl Grid {
     /// One step.
     pub(super) const fn instant(at: i64) -> Self {
-        Self { start: at, step: 1, count: 1 }
+        Self { start: at, step: 1, count: 1, end: at }
     }
 
     /// The steps from `start` up to and including `end`.
     pub(super) fn new(start: i64, end: i64, step: i64) -> Self {
         let step = step.max(1);
         let count = if end < start { 0 } else { (end.saturating_sub(start) / step).saturating_add(1) };
-        Self { start, step, count: usize::try_from(count).unwrap_or(usize::MAX) }
+        Self { start, step, count: usize::try_from(count).unwrap_or(usize::MAX), end }
     }
 
     /// The time of step `k`.
@@ -96,6 +98,12 @@ impl Series {
         self.values.get(k).is_some_and(|v| !is_absent(*v)) || self.histogram(k).is_some()
     }
 
+    /// The first step with a value; behind all of them when there is none.
+    pub(super) fn first_step(&self) -> usize {
+        let float = self.values.iter().position(|v| !is_absent(*v)).unwrap_or(usize::MAX);
+        float.min(self.histograms.first().map_or(usize::MAX, |(k, _)| *k as usize))
+    }
+
     /// The histogram at step `k`.
     pub(super) fn histogram(&self, k: usize) -> Option<&Arc<FloatHistogram>> {
         if self.histograms.is_empty() {
@@ -114,6 +122,12 @@ impl Series {
         }
         self.histograms.retain(|(k, _)| keep(*k as usize));
     }
+}
+
+/// The last step with a value of either kind.
+pub(super) fn last_step(values: &[f64], histograms: &[(u32, Arc<FloatHistogram>)]) -> Option<usize> {
+    let float = values.iter().rposition(|v| !is_absent(*v));
+    float.max(histograms.last().map(|(k, _)| *k as usize))
 }
 
 /// How many of a column's values are there.

@@ -115,6 +115,10 @@ pub(super) fn merge_same_labels(series: Vec<Series>) -> Result<Vec<Series>> {
 }
 
 fn merge_into(into: &mut Series, from: Series) -> Result<()> {
+    // As in Prometheus the sample that comes first decides whether the name goes.
+    if from.first_step() < into.first_step() {
+        into.drop_name = from.drop_name;
+    }
     if from.histograms.iter().any(|(k, _)| into.has(*k as usize)) {
         return Err(QueryError::same_labelset());
     }
@@ -133,7 +137,6 @@ fn merge_into(into: &mut Series, from: Series) -> Result<()> {
         into.histograms.extend(from.histograms);
         into.histograms.sort_by_key(|(k, _)| *k);
     }
-    into.drop_name |= from.drop_name;
     Ok(())
 }
 
@@ -211,6 +214,10 @@ mod tests {
         assert_eq!(merged.len(), 1);
         assert_eq!(merged[0].values, [1.0, 2.0]);
         assert!(merge_same_labels(vec![s([1.0, ABSENT]), s([1.0, 2.0])]).is_err());
+        let dropped = Series { drop_name: true, ..s([ABSENT, 2.0]) };
+        assert!(!merge_same_labels(vec![s([1.0, ABSENT]), dropped]).unwrap()[0].drop_name);
+        let dropped = Series { drop_name: true, ..s([1.0, ABSENT]) };
+        assert!(merge_same_labels(vec![s([ABSENT, 2.0]), dropped]).unwrap()[0].drop_name);
     }
 
     #[test]

@@ -22,6 +22,7 @@ mod options;
 mod parallel;
 mod plan;
 mod quantile;
+mod range_params;
 mod range_step;
 mod raw_range;
 mod scalar_binary;

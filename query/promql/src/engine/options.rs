@@ -48,6 +48,9 @@ pub struct QueryOptions {
     /// Whether `__name__` is dropped at the end of the query instead of by each operator (Prometheus' feature
     /// `promql-delayed-name-removal`).
     pub delayed_name_removal: bool,
+    /// Whether series have their type and unit in the labels `__type__` and `__unit__`, so that these tell what a
+    /// counter is (Prometheus' feature `type-and-unit-labels`).
+    pub type_and_unit_labels: bool,
 }
 
 impl Default for QueryOptions {
@@ -62,6 +65,7 @@ impl Default for QueryOptions {
             default_subquery_step_ms: 60_000,
             use_start_timestamps: false,
             delayed_name_removal: false,
+            type_and_unit_labels: false,
         }
     }
 }

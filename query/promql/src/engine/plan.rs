@@ -42,6 +42,8 @@ pub(super) enum Kind<'q> {
     Aggregate(Box<Aggregate<'q>>),
     Binary(Box<Binary<'q>>),
     Negate(Box<Node<'q>>),
+    /// `+expr`: the value of `expr`, but neither a selector nor in its place.
+    Plus(Box<Node<'q>>),
     /// The same value at every step.
     Invariant(Box<Node<'q>>),
 }
@@ -222,10 +224,9 @@ impl Planner<'_> {
             Expr::Binary(b) => self.binary(b)?,
             Expr::Unary(u) => {
                 let mut inner = self.node(&u.expr)?;
-                if u.negative {
-                    let returns = inner.node.returns;
-                    inner.node = Node { kind: Kind::Negate(Box::new(inner.node)), returns, pos: u.pos };
-                }
+                let signed = if u.negative { Kind::Negate } else { Kind::Plus };
+                let returns = inner.node.returns;
+                inner.node = Node { kind: signed(Box::new(inner.node)), returns, pos: u.pos };
                 inner
             }
             Expr::Paren(p) => self.node(&p.expr)?,

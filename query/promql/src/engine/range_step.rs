@@ -65,19 +65,33 @@ impl RangeStep {
         if matches!(self.function, RangeFn::Rate | RangeFn::Increase) {
             self.doubt_counter(labels, scratch, budget);
         }
-        Ok(())
+        self.check_params(scratch, budget)
     }
 
-    /// Remarks that a metric whose rate is taken is not named like a counter.
+    /// Remarks that a metric whose rate is taken is not named like a counter, or, where types are labels, is none.
     fn doubt_counter(&self, labels: &Labels, scratch: &mut Scratch, budget: &Budget<'_>) {
         let name = labels.metric_name();
-        let named = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
-        if name.is_empty() || named || scratch.doubted == name || scratch.column.iter().all(|v| is_absent(*v)) {
+        if name.is_empty() || scratch.column.iter().all(|v| is_absent(*v)) {
             return;
         }
-        name.clone_into(&mut scratch.doubted);
-        let name = super::labels::go_quoted(name);
-        let text = format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}");
+        let quoted = super::labels::go_quoted;
+        let text = if budget.types_are_labels() {
+            let kind = labels.get("__type__").unwrap_or_default();
+            if matches!(kind, "counter" | "histogram") {
+                return;
+            }
+            let (kind, name) = (quoted(kind), quoted(name));
+            let expected = "__type__ label is not set to \"counter\" or \"histogram\"";
+            format!("metric might not be a counter, {expected}, got {kind}: {name}")
+        } else {
+            let named = ["_total", "_sum", "_count", "_bucket"].iter().any(|suffix| name.ends_with(suffix));
+            if named || scratch.doubted == name {
+                return;
+            }
+            name.clone_into(&mut scratch.doubted);
+            let name = quoted(name);
+            format!("metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {name}")
+        };
         budget.annotate(|a| a.info(text, self.pos));
     }
 

@@ -11,7 +11,7 @@ use crate::{
     engine::{
         error::{QueryError, Result},
         evaluate::Evaluator,
-        grid::Series,
+        grid::{Series, last_step},
         labels::{Grouping, Numbering},
         stream::{Produced, Stream},
     },
@@ -83,17 +83,18 @@ struct Part<A> {
     group: u32,
     accumulator: A,
     histograms: HistogramGroup,
-    drop_name: bool,
+    /// The last step of those series whose name goes at the end of the query.
+    last_nameless: Option<usize>,
 }
 
 impl<A: Accumulate> Part<A> {
     fn new(group: u32, steps: usize) -> Self {
-        Self { group, accumulator: A::new(steps), histograms: HistogramGroup::default(), drop_name: false }
+        Self { group, accumulator: A::new(steps), histograms: HistogramGroup::default(), last_nameless: None }
     }
 
     /// Takes in what was made of later series.
     fn merge(&mut self, later: Self, goal: Option<Goal>) {
-        self.drop_name |= later.drop_name;
+        self.last_nameless = self.last_nameless.max(later.last_nameless);
         // Before the floats, so that it is known which of them came before the later histograms.
         if let Some(goal) = goal
             && !later.histograms.is_empty()
@@ -133,7 +134,9 @@ impl Fold<'_, '_> {
                     });
                     // A chunk has few groups, so the search is short, and `at` is a place in `parts`.
                     let part = &mut parts[at];
-                    part.drop_name |= self.stream.drops_name(i);
+                    if self.stream.drops_name(i) {
+                        part.last_nameless = part.last_nameless.max(last_step(p.values, p.histograms));
+                    }
                     if let Some(goal) = self.goal()
                         && !p.histograms.is_empty()
                     {
@@ -178,7 +181,7 @@ impl Fold<'_, '_> {
 
     fn finish<A: Accumulate>(&self, labels: Labels, part: Part<A>) -> Series {
         let values = part.accumulator.finish(self.param);
-        let mut series = Series { drop_name: part.drop_name, ..Series::floats(labels, values) };
+        let mut series = Series::floats(labels, values);
         if let Some(goal) = self.goal()
             && !part.histograms.is_empty()
         {
@@ -187,6 +190,9 @@ impl Fold<'_, '_> {
                 series.histograms = part.histograms.finish(&mut series.values, goal, self.pos, a, metric);
             });
         }
+        // As in Prometheus the last step with a result decides.
+        let last = last_step(&series.values, &series.histograms);
+        series.drop_name = part.last_nameless.is_some() && part.last_nameless >= last;
         series
     }
 

@@ -24,7 +24,7 @@ pub(super) enum Goal {
 #[derive(Debug, Default)]
 pub(super) struct HistogramGroup {
     /// Nothing as long as there is no histogram, else one place a step.
-    steps: Vec<Option<Box<Step>>>,
+    steps: Vec<Option<Step>>,
     /// Whether custom bounds had to be reconciled.
     reconciled: bool,
     /// The series whose histograms did not fit those before them.
@@ -34,7 +34,7 @@ pub(super) struct HistogramGroup {
 /// What is known of one step.
 #[derive(Debug)]
 enum Step {
-    Running(Running),
+    Running(Box<Running>),
     /// There is no result: exponential and custom buckets, or a float before the first histogram (`mixed`).
     Refused {
         mixed: bool,
@@ -62,13 +62,13 @@ impl HistogramGroup {
 
     /// Samples and bytes as they are counted against the budget.
     pub(super) fn weight(&self) -> (usize, usize) {
-        let weight = |step: &Option<Box<Step>>| match step.as_deref() {
+        let weight = |step: &Option<Step>| match step {
             Some(Step::Running(r)) => histogram_weight(&r.value),
             _ => 0,
         };
         let samples = self.steps.iter().map(weight).sum();
         // The compensation is as large as the value.
-        (samples, self.steps.len() * 8 + samples * 32)
+        (samples, self.steps.len() * size_of::<Option<Step>>() + samples * 32)
     }
 
     /// Takes in the histograms of a series. `has_float` tells whether a series before it had a float at a step.
@@ -87,17 +87,16 @@ impl HistogramGroup {
             let k = *k as usize;
             let Some(place) = self.steps.get_mut(k) else { continue };
             let Some(step) = place else {
-                let new =
-                    if has_float(k) { Step::Refused { mixed: true } } else { Step::Running(Running::new(series, h)) };
-                *place = Some(Box::new(new));
+                let running = || Step::Running(Box::new(Running::new(series, h)));
+                *place = Some(if has_float(k) { Step::Refused { mixed: true } } else { running() });
                 continue;
             };
-            let Step::Running(running) = &mut **step else { continue };
+            let Step::Running(running) = step else { continue };
             match running.add(h, goal) {
                 Ok(reconciled) => self.reconciled |= reconciled.custom_bounds_reconciled,
                 Err(_) => {
                     self.incompatible.insert(series);
-                    **step = Step::Refused { mixed: has_float(k) };
+                    *step = Step::Refused { mixed: has_float(k) };
                 }
             }
         }
@@ -113,19 +112,19 @@ impl HistogramGroup {
         for (k, (place, theirs)) in self.steps.iter_mut().zip(later.steps).enumerate() {
             let Some(theirs) = theirs else { continue };
             match place {
-                None if has_float(k) => *place = Some(Box::new(Step::Refused { mixed: true })),
+                None if has_float(k) => *place = Some(Step::Refused { mixed: true }),
                 None => *place = Some(theirs),
                 Some(step) => {
-                    let Step::Running(running) = &mut **step else { continue };
-                    match *theirs {
-                        Step::Refused { mixed } => **step = Step::Refused { mixed: mixed || has_float(k) },
+                    let Step::Running(running) = step else { continue };
+                    match theirs {
+                        Step::Refused { mixed } => *step = Step::Refused { mixed: mixed || has_float(k) },
                         Step::Running(theirs) => {
                             let first = theirs.first;
-                            match running.merge(theirs, goal) {
+                            match running.merge(*theirs, goal) {
                                 Ok(reconciled) => self.reconciled |= reconciled,
                                 Err(_) => {
                                     self.incompatible.insert(first);
-                                    **step = Step::Refused { mixed: has_float(k) };
+                                    *step = Step::Refused { mixed: has_float(k) };
                                 }
                             }
                         }
@@ -147,7 +146,7 @@ impl HistogramGroup {
         let mut points = Vec::new();
         let (mut mixed_kinds, mut collision) = (false, false);
         for ((k, float), step) in values.iter_mut().enumerate().zip(self.steps) {
-            match step.map(|step| *step) {
+            match step {
                 None => {}
                 Some(Step::Refused { mixed }) => {
                     mixed_kinds |= mixed;
@@ -262,11 +261,12 @@ impl Running {
             return Ok(reconciled.custom_bounds_reconciled);
         }
         let total = self.count + later.count;
-        if !self.moving && !later.moving {
-            if let Some(reconciled) = self.add_within_bounds(&later.value, rest)? {
-                self.count = total;
-                return Ok(reconciled.custom_bounds_reconciled);
-            }
+        if !self.moving
+            && !later.moving
+            && let Some(reconciled) = self.add_within_bounds(&later.value, rest)?
+        {
+            self.count = total;
+            return Ok(reconciled.custom_bounds_reconciled);
         }
         if !self.moving {
             self.start_moving(self.count);
@@ -311,10 +311,106 @@ fn add_both(
 /// Whether all numbers are so far from overflow that no sum of two such histograms gets there, even when many of
 /// their buckets are joined. Then nothing has to be copied to be able to go back.
 fn is_moderate(h: &FloatHistogram) -> bool {
-    [h.zero_count, h.count, h.sum]
-        .iter()
-        .chain(&h.positive_buckets)
-        .chain(&h.negative_buckets)
-        .chain(&h.custom_values)
-        .all(|v| !(v.abs() > 1e300))
+    let counts = h.positive_buckets.iter().chain(&h.negative_buckets);
+    ![h.zero_count, h.count, h.sum].iter().chain(counts).chain(&h.custom_values).any(|v| v.abs() > 1e300)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::annotations::Annotations;
+
+    fn histogram(sum: f64, custom_values: &[f64]) -> FloatHistogram {
+        FloatHistogram {
+            schema: if custom_values.is_empty() { 0 } else { -53 },
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count: 1.0,
+            sum,
+            reset_hint: ResetHint::Unknown,
+            positive_spans: Vec::new(),
+            negative_spans: Vec::new(),
+            positive_buckets: Vec::new(),
+            negative_buckets: Vec::new(),
+            custom_values: custom_values.to_vec(),
+        }
+    }
+
+    fn sums(values: &[f64]) -> Vec<Option<FloatHistogram>> {
+        values.iter().map(|v| Some(histogram(*v, &[]))).collect()
+    }
+
+    /// Folds histograms (`None`: a float) of one step, cut into two groups that are merged.
+    fn fold(values: &[Option<FloatHistogram>], cut: usize, goal: Goal) -> (HistogramPoints, Vec<String>) {
+        let part = |range: std::ops::Range<usize>| {
+            let (mut group, mut float) = (HistogramGroup::default(), false);
+            for (i, value) in range.clone().zip(&values[range]) {
+                match value {
+                    Some(h) => group.add(i as u32, &[(0, Arc::new(h.clone()))], goal, 1, |_| float),
+                    None => float = true,
+                }
+            }
+            (group, float)
+        };
+        let ((mut group, float), (later, later_float)) = (part(0..cut), part(cut..values.len()));
+        if !later.is_empty() {
+            group.merge(later, goal, |_| float);
+        }
+        let mut floats = [if float || later_float { 1.0 } else { ABSENT }];
+        let mut annotations = Annotations::default();
+        let metric = |i: u32| format!("m{i}");
+        let points = group.finish(&mut floats, goal, PosRange::default(), &mut annotations, metric);
+        assert!(is_absent(floats[0]) || values.iter().all(Option::is_none));
+        (points, annotations.iter().map(|a| a.message.clone()).collect())
+    }
+
+    fn sum_of(values: &[f64], cut: usize, goal: Goal) -> f64 {
+        fold(&sums(values), cut, goal).0[0].1.sum
+    }
+
+    #[test]
+    fn sums_and_means_are_compensated_however_they_are_cut() {
+        for cut in 0..=4 {
+            assert_eq!(sum_of(&[1.0, 2.0, 4.0, 5.0], cut, Goal::Sum), 12.0);
+            assert_eq!(sum_of(&[1.0, 2.0, 4.0, 5.0], cut, Goal::Mean), 3.0);
+            assert_eq!(sum_of(&[1e100, 1.0, 3.0, -1e100], cut, Goal::Sum), 4.0);
+            assert_eq!(sum_of(&[1e100, 1.0, 3.0, -1e100], cut, Goal::Mean), 1.0);
+            assert_eq!(sum_of(&[1.5e308; 4], cut, Goal::Mean), 1.5e308);
+            assert_eq!(sum_of(&[1.5e308; 4], cut, Goal::Sum), f64::INFINITY);
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_added_is_refused_however_it_is_cut() {
+        let (plain, custom) = (Some(histogram(1.0, &[])), Some(histogram(1.0, &[1.0, 2.0])));
+        let other = Some(histogram(1.0, &[2.0, 3.0]));
+        for cut in 0..=3 {
+            let (points, texts) = fold(&[plain.clone(), plain.clone(), custom.clone()], cut, Goal::Sum);
+            assert!(points.is_empty());
+            assert_eq!(
+                texts,
+                [
+                    "vector contains a mix of histograms with exponential and custom buckets schemas for metric name \"m2\""
+                ]
+            );
+            let (points, texts) = fold(&[plain.clone(), None, plain.clone()], cut, Goal::Mean);
+            assert!(points.is_empty());
+            assert_eq!(texts, ["encountered a mix of histograms and floats for aggregation"]);
+            let (points, texts) = fold(&[custom.clone(), other.clone(), custom.clone()], cut, Goal::Sum);
+            assert_eq!((points[0].1.sum, points[0].1.custom_values.as_slice()), (3.0, &[2.0][..]));
+            assert_eq!(texts, ["mismatched custom buckets were reconciled during aggregation"]);
+            assert!(fold(&[None, None, None], cut, Goal::Sum).1.is_empty());
+        }
+    }
+
+    #[test]
+    fn resets_that_contradict_each_other_are_remarked_on() {
+        let with = |hint| Some(FloatHistogram { reset_hint: hint, ..histogram(1.0, &[]) });
+        for cut in 0..=2 {
+            let (points, texts) = fold(&[with(ResetHint::Reset), with(ResetHint::NotReset)], cut, Goal::Mean);
+            assert_eq!(points[0].1.reset_hint, ResetHint::Unknown);
+            assert_eq!(texts, ["conflicting counter resets during histogram aggregation"]);
+            assert!(fold(&[with(ResetHint::Reset), with(ResetHint::Reset)], cut, Goal::Mean).1.is_empty());
+        }
+    }
 }

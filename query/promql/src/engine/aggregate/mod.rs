@@ -50,6 +50,8 @@ fn groups<'q>(
         AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
             let param_pos = aggregate.param.as_ref().map_or(pos, |p| p.pos);
             let Some(choice) = pick::Choice::new(aggregate.op, &param, param_pos, &evaluator.budget)? else {
+                // Nothing is picked, but what is there to pick from may have remarks, or fail.
+                pick::evaluate_all(evaluator, &stream)?;
                 return Ok(Vec::new());
             };
             pick::evaluate(evaluator, &stream, &grouping, &choice, pos)

@@ -154,6 +154,21 @@ pub(super) fn evaluate(
     finish(stream, choice, picked, budget)
 }
 
+/// Evaluates what there is to pick from.
+pub(super) fn evaluate_all(evaluator: &Evaluator<'_>, stream: &Stream<'_>) -> Result<()> {
+    let budget = &evaluator.budget;
+    stream.in_chunks(
+        budget,
+        |scratch, chunk| {
+            for index in chunk {
+                stream.produce(index, scratch, budget)?;
+            }
+            Ok(())
+        },
+        |()| Ok(()),
+    )
+}
+
 /// What was picked so far.
 struct Picked {
     /// Of each group, one heap a step.

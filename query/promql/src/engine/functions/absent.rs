@@ -1,6 +1,6 @@
 //! `absent` and `absent_over_time`.
 
-use chronolith_storage::{Labels, LabelsBuilder, MatchOp, model::labels::METRIC_NAME};
+use chronolith_storage::{Labels, LabelsBuilder, MatchOp, Matcher, model::labels::METRIC_NAME};
 
 use crate::engine::{
     budget::Budget,
@@ -20,7 +20,13 @@ pub(in crate::engine) fn labels_of(node: &Node<'_>) -> Labels {
     };
     let mut labels = LabelsBuilder::default();
     let mut seen: Vec<&str> = Vec::new();
-    for m in matchers.iter().filter(|m| m.name() != METRIC_NAME) {
+    // Prometheus' storage puts matchers that only take series away last, in the list that this function then reads.
+    let takes_away = |m: &&Matcher| {
+        let must_be_set = matchers.iter().any(|other| other.name() == m.name() && !other.matches(""));
+        !must_be_set || matches!(m.op(), MatchOp::NotEqual | MatchOp::NotRegex) && m.matches("")
+    };
+    let (last, first): (Vec<&Matcher>, Vec<&Matcher>) = matchers.iter().partition(takes_away);
+    for m in first.into_iter().chain(last).filter(|m| m.name() != METRIC_NAME) {
         if m.op() == MatchOp::Equal && !seen.contains(&m.name()) {
             labels.set(m.name(), m.value());
             seen.push(m.name());

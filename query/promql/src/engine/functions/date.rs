@@ -22,6 +22,9 @@ fn is_leap(year: i64) -> bool {
     year % 4 == 0 && (year % 100 != 0 || year % 400 == 0)
 }
 
+/// Seconds from the first that Go can tell (1 March of the year -292277022400) up to the Unix epoch.
+const FIRST_SECOND: i64 = 9_223_372_028_741_760_000;
+
 const DAYS_IN_MONTH: [i64; 12] = [31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
 fn days_in_month(year: i64, month: i64) -> i64 {
@@ -29,11 +32,15 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     DAYS_IN_MONTH.get(usize::try_from(month - 1).unwrap_or(0)).copied().unwrap_or(31) + leap_day
 }
 
+/// The date of a second. Go counts seconds since a year long before all others and lets the sum overflow.
 fn civil(seconds: i64) -> Civil {
-    let days = seconds.div_euclid(86_400);
+    let since_first = i128::from(seconds.wrapping_add(FIRST_SECOND) as u64);
+    let seconds = since_first - i128::from(FIRST_SECOND);
+    // 2^64 seconds are not 2^48 days.
+    let (days, second) = (seconds.div_euclid(86_400) as i64, seconds.rem_euclid(86_400) as i64);
     let (year, month, day) = civil_day(days);
     let yearday = (1..month).map(|m| days_in_month(year, m)).sum::<i64>() + day;
-    Civil { year, month, day, weekday: (days + 4).rem_euclid(7), yearday, second: seconds.rem_euclid(86_400) }
+    Civil { year, month, day, weekday: (days + 4).rem_euclid(7), yearday, second }
 }
 
 /// The function of a time with that name, if there is one. Its argument is in seconds, fractions are cut off.
@@ -52,8 +59,10 @@ pub(in crate::engine) fn named(name: &str) -> Option<fn(f64) -> f64> {
 }
 
 fn part(seconds: f64, f: impl Fn(Civil) -> i64) -> f64 {
-    // Saturates; a NaN is the epoch. Go leaves both to the processor.
-    f(civil(seconds as i64)) as f64
+    // What fits no integer (NaN too) is the least one: so does the processor that Prometheus mostly runs on, and Go
+    // leaves it to that.
+    let fits = seconds >= i64::MIN as f64 && seconds < -(i64::MIN as f64);
+    f(civil(if fits { seconds as i64 } else { i64::MIN })) as f64
 }
 
 /// A time in milliseconds as RFC 3339 writes it, in whole seconds.
@@ -93,7 +102,7 @@ mod tests {
         assert_eq!(get("days_in_month", 951_782_400.0), 29.0, "February 2000");
         assert_eq!(get("days_in_month", -2_203_977_600.0), 28.0, "February 1900");
         for t in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300] {
-            get("day_of_year", t);
+            assert_eq!(["year", "minute"].map(|n| get(n, t)), [292_277_026_596.0, 30.0], "{t}");
         }
     }
 }

@@ -76,11 +76,10 @@ struct Histograms<'e, 'q> {
 }
 
 impl<'e, 'q> Histograms<'e, 'q> {
-    /// Evaluates a vector and sorts its series into histograms.
-    fn of(evaluator: &'e Evaluator<'q>, vector: &'q Node<'q>, grid: Grid) -> Result<Self> {
-        let series = evaluator.vector(vector, grid)?;
+    /// Sorts the series of a vector, which stands at `pos`, into histograms.
+    fn of(evaluator: &'e Evaluator<'q>, series: Vec<Series>, pos: PosRange, grid: Grid) -> Self {
         let mut numbering = Numbering::default();
-        let mut new = Self { evaluator, series, classic: Vec::new(), native: Vec::new(), pos: vector.pos, grid };
+        let mut new = Self { evaluator, series, classic: Vec::new(), native: Vec::new(), pos, grid };
         for (i, s) in new.series.iter().enumerate() {
             if !s.histograms.is_empty() {
                 new.native.push(Native { series: i, blocked: Vec::new() });
@@ -107,7 +106,7 @@ impl<'e, 'q> Histograms<'e, 'q> {
             histogram.buckets.sort_by(|a, b| a.0.partial_cmp(&b.0).unwrap_or(std::cmp::Ordering::Equal));
         }
         new.block(&mut numbering);
-        Ok(new)
+        new
     }
 
     /// Where a native and a classic histogram have the same labels at a step, neither counts.
@@ -297,8 +296,9 @@ pub(in crate::engine) fn quantile<'q>(
 ) -> Result<Vec<Series>> {
     let [q_arg, vector] = args else { return Err(too_few()) };
     let q = evaluator.scalar(q_arg, grid)?;
+    let series = evaluator.vector(vector, grid)?;
     q.iter().for_each(|q| check_quantile(*q, q_arg.pos, &evaluator.budget));
-    let histograms = Histograms::of(evaluator, vector, grid)?;
+    let histograms = Histograms::of(evaluator, series, vector.pos, grid);
     let mut out = Vec::new();
     histograms.reduce(|_| true, &Quantile { q: &q, label: None }, &mut out)?;
     merge_same_labels(out)
@@ -312,13 +312,12 @@ pub(in crate::engine) fn quantiles<'q>(
 ) -> Result<Vec<Series>> {
     let [vector, label, q_args @ ..] = args else { return Err(too_few()) };
     let label = evaluator.text(label)?;
-    let mut columns = Vec::with_capacity(q_args.len());
-    for q_arg in q_args {
-        let q = evaluator.scalar(q_arg, grid)?;
+    let series = evaluator.vector(vector, grid)?;
+    let columns = q_args.iter().map(|q| evaluator.scalar(q, grid)).collect::<Result<Vec<_>>>()?;
+    for (q, q_arg) in columns.iter().zip(q_args) {
         q.iter().for_each(|q| check_quantile(*q, q_arg.pos, &evaluator.budget));
-        columns.push(q);
     }
-    let histograms = Histograms::of(evaluator, vector, grid)?;
+    let histograms = Histograms::of(evaluator, series, vector.pos, grid);
     let mut out = Vec::new();
     for q in columns {
         // The quantile may be another at each step, and then its label is too.
@@ -352,8 +351,9 @@ pub(in crate::engine) fn fraction<'q>(
 ) -> Result<Vec<Series>> {
     let [lower, upper, vector] = args else { return Err(too_few()) };
     let number = Fraction { lower: evaluator.scalar(lower, grid)?, upper: evaluator.scalar(upper, grid)? };
+    let series = evaluator.vector(vector, grid)?;
     let mut out = Vec::new();
-    Histograms::of(evaluator, vector, grid)?.reduce(|_| true, &number, &mut out)?;
+    Histograms::of(evaluator, series, vector.pos, grid).reduce(|_| true, &number, &mut out)?;
     merge_same_labels(out)
 }
 

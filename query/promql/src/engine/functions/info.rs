@@ -109,7 +109,7 @@ fn first_selector(node: &Node<'_>, around: &mut Vec<Shift>) -> Option<Shift> {
             first_selector(&a.expr, around).or_else(|| a.param.as_ref().and_then(|p| first_selector(p, around)))
         }
         Kind::Binary(b) => first_selector(&b.lhs, around).or_else(|| first_selector(&b.rhs, around)),
-        Kind::Negate(inner) | Kind::Invariant(inner) => first_selector(inner, around),
+        Kind::Negate(inner) | Kind::Plus(inner) | Kind::Invariant(inner) => first_selector(inner, around),
         Kind::Number(_) | Kind::Text(_) => None,
     }
 }

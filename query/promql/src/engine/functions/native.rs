@@ -251,3 +251,77 @@ pub(super) fn fraction(lower: f64, upper: f64, h: &FloatHistogram) -> (f64, bool
     }
     ((high.at_most(count) - low.at_most(count)) / h.count, nan_observations)
 }
+
+#[cfg(test)]
+mod tests {
+    use chronolith_storage::{ResetHint, Span, model::histogram::CUSTOM_BUCKETS_SCHEMA};
+
+    use super::*;
+
+    fn histogram(schema: i32, sum: f64, counts: &[f64], custom: &[f64]) -> FloatHistogram {
+        FloatHistogram {
+            schema,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count: counts.iter().sum(),
+            sum,
+            reset_hint: ResetHint::Unknown,
+            positive_spans: vec![Span { offset: 0, length: counts.len() as u32 }],
+            negative_spans: Vec::new(),
+            positive_buckets: counts.to_vec(),
+            negative_buckets: Vec::new(),
+            custom_values: custom.to_vec(),
+        }
+    }
+
+    #[test]
+    fn quantiles_lie_on_the_scale_of_the_buckets() {
+        // (0.5, 1], (1, 2], (2, 4]
+        let h = histogram(0, 10.0, &[2.0, 4.0, 4.0], &[]);
+        assert_eq!(quantile(0.2, &h), (1.0, None));
+        assert_eq!(quantile(0.4, &h), (2f64.sqrt(), None));
+        assert_eq!(quantile(1.0, &h), (4.0, None));
+        assert_eq!(quantile(1.1, &h).0, f64::INFINITY);
+        assert_eq!(quantile(-0.1, &h).0, f64::NEG_INFINITY);
+        assert!(quantile(f64::NAN, &h).0.is_nan());
+        // (-Inf, 1], (1, 3], (3, +Inf)
+        let custom = histogram(CUSTOM_BUCKETS_SCHEMA, 10.0, &[2.0, 4.0, 4.0], &[1.0, 3.0]);
+        assert_eq!(quantile(0.1, &custom).0, 0.5);
+        assert_eq!(quantile(0.4, &custom).0, 2.0);
+        assert_eq!(quantile(0.9, &custom).0, 3.0);
+    }
+
+    #[test]
+    fn observations_of_nan_are_in_no_bucket() {
+        let h = FloatHistogram { count: 10.0, ..histogram(0, f64::NAN, &[8.0], &[]) };
+        assert_eq!(quantile(0.8, &h), (1.0, Some(NanObservations::Skew)));
+        let (value, remark) = quantile(0.9, &h);
+        assert!(value.is_nan() && remark == Some(NanObservations::Result));
+        assert_eq!(fraction(0.0, 1.0, &h), (0.8, true));
+    }
+
+    #[test]
+    fn fractions_are_of_the_count() {
+        let h = histogram(0, 10.0, &[2.0, 4.0, 4.0], &[]);
+        assert_eq!(fraction(1.0, 2.0, &h), (0.4, false));
+        assert_eq!(fraction(f64::NEG_INFINITY, f64::INFINITY, &h), (1.0, false));
+        assert_eq!(fraction(2.0, 1.0, &h), (0.0, false));
+        assert!(fraction(f64::NAN, 1.0, &h).0.is_nan());
+        // The middle of (1, 2] on a logarithmic scale.
+        assert!((fraction(1.0, 2f64.sqrt(), &h).0 - 0.2).abs() < 1e-15);
+    }
+
+    #[test]
+    fn the_variance_is_about_the_mean_of_all_observations() {
+        // All observations are in (1, 3], whose middle is their mean.
+        let h = histogram(CUSTOM_BUCKETS_SCHEMA, 5.0, &[2.0, 2.0], &[1.0, 3.0]);
+        let from_zero = FloatHistogram {
+            positive_spans: vec![Span { offset: 1, length: 1 }],
+            count: 2.0,
+            sum: 4.0,
+            positive_buckets: vec![2.0],
+            ..h
+        };
+        assert_eq!(variance(&from_zero), 0.0);
+    }
+}

@@ -22,7 +22,7 @@ pub(in crate::engine) fn sort<'q>(
 ) -> Result<Vec<Series>> {
     let (node, rest) = args.split_first().ok_or_else(|| QueryError::BadData("too few arguments".to_owned()))?;
     let mut series = evaluator.vector(node, grid)?;
-    if grid.count > 1 {
+    if grid.start != grid.end {
         let text = "sort is ineffective for range queries since results are always ordered by labels";
         evaluator.budget.annotate(|a| a.warn(text.to_owned(), pos));
     }
