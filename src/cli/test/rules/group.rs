@@ -5,7 +5,6 @@ use std::time::Duration;
 use chronolith_promql::{
     engine::{QueryOptions, QueryValue, SampleValue},
     format::float_general,
-    promqltest::StoredHints,
     series_notation::{Block, Point, parse_block, parse_series},
 };
 use chronolith_storage::Labels;
@@ -83,7 +82,6 @@ fn load(group: &TestGroup, settings: &Settings) -> Result<Db, (u64, String)> {
     for s in &mut series {
         s.samples.retain(|sample| sample.timestamp <= last);
     }
-    StoredHints::default().apply(&mut series);
     let first = lines.first().map_or(0, |(line, _)| *line as u64);
     let db = Db::builder().query_options(settings.query.clone()).in_memory().map_err(|e| (first, e.to_string()))?;
     db.append_loaded(&series).map_err(|e| (first, e.to_string()))?;
