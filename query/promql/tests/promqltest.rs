@@ -20,9 +20,6 @@ const CASES: usize = 2214;
 /// Cases that pass. More may; fewer must not.
 const PASSING: usize = 2214;
 
-/// Of our own cases those that pass: the files know more of the language than the engine.
-const OWN_PASSING: usize = 1005;
-
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
@@ -105,9 +102,7 @@ fn the_suite_of_prometheus_passes() {
 #[test]
 fn the_projects_own_files_pass() {
     let dir = root().join("tests/promql");
-    let (passed, _, errors) = run_all(&dir);
+    let (passed, total, errors) = run_all(&dir);
     assert_eq!(errors, [""; 0]);
-    if env::var_os("PROMQLTEST_FILE").is_none() {
-        assert!(passed >= OWN_PASSING, "{passed} cases pass, {OWN_PASSING} did before");
-    }
+    assert_eq!(passed, total);
 }
