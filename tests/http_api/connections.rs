@@ -33,7 +33,7 @@ fn metric(server: &TestServer, name: &str) -> f64 {
 }
 
 /// Asks for a metric until it has this value.
-fn wait_for(server: &TestServer, name: &str, value: f64) {
+pub(crate) fn wait_for(server: &TestServer, name: &str, value: f64) {
     let began = Instant::now();
     while metric(server, name) != value {
         assert!(began.elapsed() < PATIENCE, "{name} did not become {value}");

@@ -6,6 +6,7 @@ mod admin;
 mod connections;
 mod harness;
 mod hostile;
+mod limits;
 mod metadata;
 mod protocol;
 mod query;

@@ -230,7 +230,11 @@ fn bad_requests_are_named() {
     regex.matchers[0].value = "(".to_owned();
     let request = ReadRequest { queries: vec![regex], accepted_response_types: vec![] };
     let reply = read(&server, &request);
-    assert!(reply.status == 400 && reply.text().contains("regular expression"), "{}", reply.text());
+    assert!(
+        reply.status == 400 && reply.text().contains("error parsing regexp: missing closing )"),
+        "{}",
+        reply.text()
+    );
     let request = ReadRequest { queries: vec![query("up", 0)], accepted_response_types: vec![7] };
     assert_eq!(read(&server, &request).status, 400);
     server.still_works();

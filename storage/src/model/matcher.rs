@@ -45,11 +45,11 @@ pub enum MatcherError {
         len: usize,
     },
     /// The regular expression does not compile.
-    #[error("invalid regular expression {pattern:?}: {reason}")]
+    #[error("error parsing regexp: {reason}")]
     Invalid {
         /// The expression.
         pattern: String,
-        /// What the regex engine says.
+        /// What is wrong with it, in the words of Go where Go has words for it.
         reason: String,
     },
 }
@@ -151,6 +151,55 @@ impl Compiled {
     }
 }
 
+/// Why a pattern does not compile, with the part of it that is at fault, as Go's `regexp/syntax` tells it to the users of
+/// Prometheus.
+fn reason(error: &regex_syntax::Error) -> String {
+    use regex_syntax::ast::ErrorKind as Kind;
+    let e = match error {
+        regex_syntax::Error::Parse(e) => e,
+        regex_syntax::Error::Translate(e) => {
+            let span = e.span().start.offset..e.span().end.offset;
+            return format!("invalid character class range: `{}`", e.pattern().get(span).unwrap_or_default());
+        }
+        other => return other.to_string(),
+    };
+    let whole = e.pattern();
+    let (start, end) = (e.span().start.offset, e.span().end.offset);
+    let (before, from_here) = whole.split_at_checked(start).unwrap_or((whole, ""));
+    let here = whole.get(start..end).unwrap_or_default();
+    // What Go shows begins where the construct does.
+    let since = |opening: &str| whole.get(before.rfind(opening).unwrap_or(start)..).unwrap_or_default();
+    let until = |text: &'_ str, last: char| text.find(last).map_or(text.len(), |i| i + last.len_utf8());
+    let (what, part) = match e.kind() {
+        Kind::GroupUnclosed => ("missing closing )", whole),
+        Kind::GroupUnopened => ("unexpected )", whole),
+        Kind::ClassUnclosed => ("missing closing ]", from_here),
+        Kind::ClassRangeInvalid | Kind::ClassRangeLiteral => ("invalid character class range", here),
+        Kind::EscapeUnexpectedEof => ("trailing backslash at end of expression", ""),
+        Kind::EscapeUnrecognized | Kind::UnsupportedBackreference => ("invalid escape sequence", here),
+        Kind::EscapeHexEmpty | Kind::EscapeHexInvalid | Kind::EscapeHexInvalidDigit => {
+            ("invalid escape sequence", since("\\"))
+        }
+        Kind::RepetitionMissing => {
+            let length = if from_here.starts_with('{') { until(from_here, '}') } else { from_here.len().min(1) };
+            ("missing argument to repetition operator", from_here.get(..length).unwrap_or_default())
+        }
+        Kind::RepetitionCountInvalid => ("invalid repeat count", here),
+        Kind::UnsupportedLookAround if here.starts_with("(?<") => ("invalid named capture", from_here),
+        Kind::UnsupportedLookAround => ("invalid or unsupported Perl syntax", here),
+        Kind::FlagUnrecognized | Kind::FlagUnexpectedEof => {
+            let flags = before.rfind("(?").and_then(|opening| whole.get(opening..end));
+            ("invalid or unsupported Perl syntax", flags.unwrap_or(here))
+        }
+        Kind::GroupNameInvalid | Kind::GroupNameEmpty | Kind::GroupNameUnexpectedEof => {
+            let group = since("(?");
+            ("invalid named capture", group.get(..until(group, '>')).unwrap_or_default())
+        }
+        kind => return format!("{kind}: `{here}`"),
+    };
+    format!("{what}: `{part}`")
+}
+
 fn compile(pattern: &str) -> Result<Compiled, MatcherError> {
     if pattern.len() > REGEX_MAX_LEN {
         return Err(MatcherError::TooLong { len: pattern.len() });
@@ -162,7 +211,7 @@ fn compile(pattern: &str) -> Result<Compiled, MatcherError> {
         .nest_limit(128)
         .build()
         .parse(pattern)
-        .map_err(|e| invalid(e.to_string()))?;
+        .map_err(|e| invalid(reason(&e)))?;
     let regex = regex::RegexBuilder::new(&format!("^(?s:{pattern})$"))
         .size_limit(REGEX_SIZE_LIMIT)
         .build()
@@ -220,6 +269,28 @@ mod tests {
 
     fn re(p: &str) -> Matcher {
         Matcher::new("x", MatchOp::Regex, p).unwrap()
+    }
+
+    #[test]
+    fn bad_patterns_are_told_in_the_words_of_go() {
+        let reason = |pattern| Matcher::new("a", MatchOp::Regex, pattern).unwrap_err().to_string();
+        for (pattern, want) in [
+            ("a(b", "missing closing ): `a(b`"),
+            ("a)(b", "unexpected ): `a)(b`"),
+            ("x[a-", "missing closing ]: `[a-`"),
+            ("a|+", "missing argument to repetition operator: `+`"),
+            ("{1}", "missing argument to repetition operator: `{1}`"),
+            ("a{5,2}", "invalid repeat count: `{5,2}`"),
+            ("[z-a]", "invalid character class range: `z-a`"),
+            (r"\p{Foo}", r"invalid character class range: `\p{Foo}`"),
+            (r"a\", "trailing backslash at end of expression: ``"),
+            (r"(a)\1", r"invalid escape sequence: `\1`"),
+            ("(?=a)", "invalid or unsupported Perl syntax: `(?=`"),
+            ("é(?z)a", "invalid or unsupported Perl syntax: `(?z`"),
+            ("(?P<>a)", "invalid named capture: `(?P<>`"),
+        ] {
+            assert_eq!(reason(pattern), format!("error parsing regexp: {want}"));
+        }
     }
 
     #[test]

@@ -80,7 +80,7 @@ fn line_and_column(query: &str, at: usize) -> (usize, usize) {
     (line, column)
 }
 
-/// The remarks on one answer. The same remark about the same place stands once.
+/// The remarks on one answer. The same remark stands once.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Annotations {
     list: Vec<Annotation>,
@@ -112,20 +112,15 @@ impl Annotations {
         // As in Prometheus, equal texts are one remark, whatever their places. Remarks with facts keep the place where
         // they came up first, others have the last.
         if let Some(old) = self.list.iter_mut().find(|a| a.level == new.level && a.message == new.message) {
-            if new.forced_monotonicity.is_none() && new.occurrences.is_none() {
-                old.pos = new.pos;
-            }
             if let (Some(o), Some(n)) = (&mut old.forced_monotonicity, &new.forced_monotonicity) {
                 o.time = (o.time.0.min(n.time.0), o.time.1.max(n.time.1));
                 o.buckets = (o.buckets.0.min(n.buckets.0), o.buckets.1.max(n.buckets.1));
                 o.max_diff = o.max_diff.max(n.max_diff);
                 o.count += n.count;
-            } else {
-                // There the last one is kept, and with it its place; only remarks that merge stay at the first.
-                old.pos = new.pos;
-            }
-            if let (Some(o), Some(n)) = (&mut old.occurrences, new.occurrences) {
+            } else if let (Some(o), Some(n)) = (&mut old.occurrences, new.occurrences) {
                 *o += n;
+            } else {
+                old.pos = new.pos;
             }
         } else if self.list.len() < MAX_KEPT {
             self.list.push(new);

@@ -72,6 +72,7 @@ impl<'q> Evaluator<'q> {
         self.check_grid(grid)?;
         let series = if node.returns == ValueType::Scalar {
             let values = self.scalar(node, grid)?;
+            self.budget.hold(values.len(), values.len() * 8)?;
             if values.is_empty() { Vec::new() } else { vec![Series::floats(Labels::empty(), values)] }
         } else {
             self.finish(self.vector(node, grid)?)?

@@ -6,7 +6,6 @@
 mod annotations;
 mod error;
 mod expect;
-mod hints;
 mod memory;
 mod number;
 mod report;
@@ -19,7 +18,6 @@ use chronolith_storage::SeriesSource;
 
 pub use self::{
     error::{RunError, RunErrorReason, StoreError},
-    hints::StoredHints,
     memory::MemoryStore,
     number::almost_equal,
     report::{CaseReport, Evaluation, Failure, Report, When},
@@ -72,18 +70,11 @@ pub fn run(name: &str, text: &str, store: &mut dyn TestStore, options: &QueryOpt
         move |e| RunError { file: name.to_owned(), line, column: None, reason: Box::new(RunErrorReason::Store(e)) }
     };
     store.clear().map_err(failed(1))?;
-    let mut hints = StoredHints::default();
     let mut report = Report { file: name.to_owned(), cases: Vec::new() };
     for (line, command) in commands {
         match command {
-            script::Command::Clear => {
-                store.clear().map_err(failed(line))?;
-                hints = StoredHints::default();
-            }
-            script::Command::Load(mut series) => {
-                hints.apply(&mut series);
-                store.append(&series).map_err(failed(line))?;
-            }
+            script::Command::Clear => store.clear().map_err(failed(line))?,
+            script::Command::Load(series) => store.append(&series).map_err(failed(line))?,
             script::Command::Eval(eval) => {
                 let source = store.source().map_err(failed(line))?;
                 report.cases.push(run::case(&eval, &*source, options));
