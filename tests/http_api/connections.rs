@@ -26,7 +26,7 @@ fn closed_by_server(mut stream: TcpStream) -> Vec<u8> {
     bytes
 }
 
-fn metric(server: &TestServer, name: &str) -> f64 {
+pub(crate) fn metric(server: &TestServer, name: &str) -> f64 {
     let text = server.get("/metrics").text();
     let line = text.lines().find(|line| line.starts_with(&format!("{name} "))).unwrap();
     line.rsplit_once(' ').unwrap().1.parse().unwrap()
@@ -146,7 +146,7 @@ fn clients_that_do_not_read_are_cut_off() {
 #[test]
 fn a_query_ends_when_its_client_goes() {
     let server = TestServer::start();
-    let query = "quantile_over_time(0.5, time()[100000s:1s])";
+    let query = "quantile_over_time(0.5, vector(time())[100000s:1s])";
     let long = target("/api/v1/query_range", &[("query", query), ("start", "0"), ("end", "11000"), ("step", "1")]);
     let mut stream = server.connect();
     stream.write_all(format!("GET {long} HTTP/1.1\r\nhost: test\r\n\r\n").as_bytes()).unwrap();

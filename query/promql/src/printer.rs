@@ -269,7 +269,8 @@ impl VectorSelector {
         let mut matchers: Vec<String> =
             self.matchers.iter().filter(|m| !is_name(m)).map(|m| ShownMatcher(m).to_string()).collect();
         matchers.sort_unstable();
-        if matchers.is_empty() { Ok(()) } else { write!(f, "{{{}}}", matchers.join(",")) }
+        // Go prints nothing for the `{}` that may stand in `info`, and does not parse that again.
+        if matchers.is_empty() && !name.is_empty() { Ok(()) } else { write!(f, "{{{}}}", matchers.join(",")) }
     }
 }
 

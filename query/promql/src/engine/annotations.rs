@@ -1,11 +1,11 @@
 //! Remarks on a query's answer: warnings and infos with the place in the query that they are about.
 
-use std::fmt::Write as _;
+use std::{collections::HashMap, fmt::Write as _};
 
 use crate::{ast::PosRange, format::float_general};
 
 /// How grave a remark is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Level {
     /// The answer may be wrong.
     Warning,
@@ -84,6 +84,8 @@ fn line_and_column(query: &str, at: usize) -> (usize, usize) {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Annotations {
     list: Vec<Annotation>,
+    /// Where in the list the remark of a level and a text stands.
+    places: HashMap<(Level, String), usize>,
 }
 
 /// More distinct remarks than this are not kept: the API shows 10 of each level, and a query over a million broken
@@ -111,7 +113,8 @@ impl Annotations {
     pub(super) fn add(&mut self, new: Annotation) {
         // As in Prometheus, equal texts are one remark, whatever their places. Remarks with facts keep the place where
         // they came up first, others have the last.
-        if let Some(old) = self.list.iter_mut().find(|a| a.level == new.level && a.message == new.message) {
+        let key = (new.level, new.message.clone());
+        if let Some(old) = self.places.get(&key).and_then(|at| self.list.get_mut(*at)) {
             if let (Some(o), Some(n)) = (&mut old.forced_monotonicity, &new.forced_monotonicity) {
                 o.time = (o.time.0.min(n.time.0), o.time.1.max(n.time.1));
                 o.buckets = (o.buckets.0.min(n.buckets.0), o.buckets.1.max(n.buckets.1));
@@ -123,6 +126,7 @@ impl Annotations {
                 old.pos = new.pos;
             }
         } else if self.list.len() < MAX_KEPT {
+            self.places.insert(key, self.list.len());
             self.list.push(new);
         }
     }

@@ -4,7 +4,7 @@
 use super::{
     budget::Budget,
     error::{QueryError, Result},
-    functions::histogram::check_quantile,
+    functions::histogram::check_quantiles,
     grid::is_absent,
     kernels::RangeFn,
     range_step::RangeStep,
@@ -26,9 +26,8 @@ impl RangeStep {
                 }
             }
             (RangeFn::Quantile, [quantiles]) => {
-                for (q, _) in quantiles.iter().zip(&scratch.column).filter(|(_, v)| !is_absent(**v)) {
-                    check_quantile(*q, self.pos, budget);
-                }
+                let with_samples = quantiles.iter().zip(&scratch.column).filter(|(_, v)| !is_absent(**v));
+                check_quantiles(with_samples.map(|(q, _)| q), self.pos, budget)?;
             }
             _ => {}
         }

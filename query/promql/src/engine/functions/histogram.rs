@@ -1,5 +1,7 @@
 //! `histogram_quantile`, `histogram_quantiles` and `histogram_fraction` over classic and native histograms.
 
+use std::collections::HashSet;
+
 use chronolith_storage::{FloatHistogram, Labels, LabelsBuilder};
 
 use super::{
@@ -31,6 +33,24 @@ pub(in crate::engine) fn check_quantile(q: f64, pos: PosRange, budget: &Budget<'
         let text = format!("quantile value should be between 0 and 1, got {}", float_general(q));
         budget.annotate(|a| a.warn(text, pos));
     }
+}
+
+/// Warns of the quantiles among a column's that are none. A parameter that stays the same is looked at once.
+pub(in crate::engine) fn check_quantiles<'v>(
+    quantiles: impl IntoIterator<Item = &'v f64>,
+    pos: PosRange,
+    budget: &Budget<'_>,
+) -> Result<()> {
+    let mut last = None;
+    for (i, q) in quantiles.into_iter().enumerate() {
+        if i % 1024 == 0 {
+            budget.check()?;
+        }
+        if last.replace(q.to_bits()) != Some(q.to_bits()) {
+            check_quantile(*q, pos, budget);
+        }
+    }
+    Ok(())
 }
 
 /// A number as Go's `strconv.ParseFloat` reads it, as far as bounds are written.
@@ -297,7 +317,7 @@ pub(in crate::engine) fn quantile<'q>(
     let [q_arg, vector] = args else { return Err(too_few()) };
     let q = evaluator.scalar(q_arg, grid)?;
     let series = evaluator.vector(vector, grid)?;
-    q.iter().for_each(|q| check_quantile(*q, q_arg.pos, &evaluator.budget));
+    check_quantiles(&q, q_arg.pos, &evaluator.budget)?;
     let histograms = Histograms::of(evaluator, series, vector.pos, grid);
     let mut out = Vec::new();
     histograms.reduce(|_| true, &Quantile { q: &q, label: None }, &mut out)?;
@@ -315,19 +335,17 @@ pub(in crate::engine) fn quantiles<'q>(
     let series = evaluator.vector(vector, grid)?;
     let columns = q_args.iter().map(|q| evaluator.scalar(q, grid)).collect::<Result<Vec<_>>>()?;
     for (q, q_arg) in columns.iter().zip(q_args) {
-        q.iter().for_each(|q| check_quantile(*q, q_arg.pos, &evaluator.budget));
+        check_quantiles(q, q_arg.pos, &evaluator.budget)?;
     }
     let histograms = Histograms::of(evaluator, series, vector.pos, grid);
     let mut out = Vec::new();
     for q in columns {
         // The quantile may be another at each step, and then its label is too.
         let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
-        let mut distinct: Vec<f64> = Vec::new();
-        for v in &q {
-            if distinct.last().is_none_or(|last| !same(*last, *v)) && !distinct.iter().any(|d| same(*d, *v)) {
-                distinct.push(*v);
-            }
-        }
+        // Adding zero makes one zero of both.
+        let bits = |v: f64| if v.is_nan() { f64::NAN.to_bits() } else { (v + 0.0).to_bits() };
+        let mut seen = HashSet::new();
+        let distinct: Vec<f64> = q.iter().copied().filter(|v| seen.insert(bits(*v))).collect();
         for value in distinct {
             let text = open_metrics_float(value);
             let number = Quantile { q: &q, label: Some((label, &text)) };
