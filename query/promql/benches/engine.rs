@@ -1,12 +1,16 @@
-//! What the engine costs, without storage: dashboard queries over 20 hosts, 8 hours at 15 s, columns in memory.
+//! What the engine costs, without storage: dashboard queries over 20 hosts, 8 hours at 15 s, columns in memory; and
+//! queries of native histograms.
 
-use std::{hint::black_box, time::Duration};
+use std::{hint::black_box, sync::Arc, time::Duration};
 
 use chronolith_promql::{
     engine::{self, QueryOptions},
     parse,
 };
-use chronolith_storage::{Labels, Matcher, Result, SampleBuffer, SeriesSet, SeriesSource, TimeRange};
+use chronolith_storage::{
+    Buckets, Histogram, Labels, Matcher, ResetHint, Result, SampleBuffer, SeriesSet, SeriesSource, Span, TimeRange,
+    read::HistogramSample,
+};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
 const HOSTS: usize = 20;
@@ -121,6 +125,79 @@ const QUERIES: [(&str, &str); 17] = [
     ("count_selector", "count by (job) (node_cpu_seconds_total)"),
 ];
 
+/// 20 native histograms of 60 buckets each, 2 hours at 15 s, that grow a little at each scrape.
+struct Natives(Vec<(Labels, Vec<HistogramSample>)>);
+
+impl Natives {
+    fn hosts() -> Self {
+        const BUCKETS: u64 = 60;
+        let series = (0..HOSTS).map(|host| {
+            let instance = format!("host-{host:02}:9100");
+            let labels = Labels::from_pairs([("__name__", "request_seconds"), ("instance", instance.as_str())]);
+            let samples = (1..=480u64).map(|i| {
+                let counts: Vec<i64> = (0..BUCKETS).map(|b| (i * (b % 7 + 1)) as i64).collect();
+                let count = counts.iter().sum::<i64>() as u64;
+                let deltas = counts.iter().scan(0, |before, c| Some(c - std::mem::replace(before, *c))).collect();
+                let histogram = Histogram {
+                    schema: 3,
+                    zero_threshold: 1e-9,
+                    sum: count as f64 * 0.01,
+                    reset_hint: ResetHint::Unknown,
+                    positive_spans: vec![Span { offset: -40, length: BUCKETS as u32 }],
+                    negative_spans: Vec::new(),
+                    custom_values: Vec::new(),
+                    buckets: Buckets::Integer { count, zero_count: 0, positive: deltas, negative: Vec::new() },
+                };
+                HistogramSample { timestamp: i as i64 * STEP, start_timestamp: 0, histogram: Arc::new(histogram) }
+            });
+            (labels, samples.collect())
+        });
+        Self(series.collect())
+    }
+}
+
+impl SeriesSource for Natives {
+    fn select(&self, _: &[Matcher], _: TimeRange) -> Result<Box<dyn SeriesSet + '_>> {
+        Ok(Box::new(self))
+    }
+}
+
+impl SeriesSet for &Natives {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn labels(&self, index: usize) -> &Labels {
+        &self.0[index].0
+    }
+
+    fn read(&self, index: usize, range: TimeRange, out: &mut SampleBuffer) -> Result<()> {
+        let inside = |s: &&HistogramSample| s.timestamp >= range.start && s.timestamp <= range.end;
+        out.histograms.extend(self.0[index].1.iter().filter(inside).cloned());
+        Ok(())
+    }
+}
+
+const NATIVE_QUERIES: [(&str, &str); 4] = [
+    ("rate", "rate(request_seconds[5m])"),
+    ("quantile", "histogram_quantile(0.99, sum(rate(request_seconds[5m])))"),
+    ("sum", "sum(request_seconds)"),
+    ("count", "histogram_count(rate(request_seconds[5m]))"),
+];
+
+fn native_queries(c: &mut Criterion) {
+    let natives = Natives::hosts();
+    let mut group = c.benchmark_group("native_2h_step_60s");
+    for (name, text) in NATIVE_QUERIES {
+        let expr = parse(text).expect("a valid query");
+        let options = QueryOptions { threads: 1, ..QueryOptions::default() };
+        let run = || engine::range(&natives, &expr, 300_000, 480 * STEP, 60_000, &options).expect("an answer");
+        group.throughput(Throughput::Elements(run().statistics.samples_read));
+        group.bench_function(name, |b| b.iter(|| black_box(run())));
+    }
+    group.finish();
+}
+
 fn queries(c: &mut Criterion) {
     let columns = Columns::node_exporters();
     let end = (SAMPLES - 1) * STEP;
@@ -149,6 +226,6 @@ fn queries(c: &mut Criterion) {
 criterion_group! {
     name = benches;
     config = Criterion::default().sample_size(20).warm_up_time(Duration::from_millis(300)).measurement_time(Duration::from_secs(1));
-    targets = queries
+    targets = queries, native_queries
 }
 criterion_main!(benches);
