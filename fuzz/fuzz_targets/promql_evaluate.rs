@@ -4,8 +4,9 @@
 #![no_main]
 
 use std::{
+    fs,
     sync::{Arc, LazyLock},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use chronolith::{
@@ -160,8 +161,16 @@ fn query(data: &[u8]) -> Option<String> {
     Some(words.collect::<Vec<_>>().join(" "))
 }
 
-fn check(began: Instant, result: &Result<QueryOutput, QueryError>) {
-    assert!(began.elapsed() < Duration::from_secs(1), "a deadline of {DEADLINE:?} was missed by far");
+/// How long this thread has run: what else the machine does is not the query's.
+fn running() -> Duration {
+    let times = fs::read_to_string("/proc/thread-self/schedstat").expect("Linux tells what a thread has run");
+    let first = times.split(' ').next().and_then(|t| t.parse().ok());
+    Duration::from_nanos(first.expect("a number of nanoseconds"))
+}
+
+fn check(began: Duration, result: &Result<QueryOutput, QueryError>) {
+    let took = running() - began;
+    assert!(took < Duration::from_secs(1), "a deadline of {DEADLINE:?} was missed: {took:?}");
     if let Ok(output) = result {
         assert!(output.statistics.peak_bytes <= MEMORY);
     }
@@ -182,9 +191,9 @@ fuzz_target!(|data: &[u8]| {
     };
     let source = DB.engine().snapshot();
     let at = i64::from(*when) * 4_000;
-    let began = Instant::now();
+    let began = running();
     check(began, &engine::instant(&source, &expr, at, &options()));
     let step = [1, 7_000, 15_000, 60_000][usize::from(when / 4 % 4)];
-    let began = Instant::now();
+    let began = running();
     check(began, &engine::range(&source, &expr, at - 300_000, at + 300_000, step, &options()));
 });

@@ -73,6 +73,8 @@ fn everything_at_once_stays_inside_the_budget() {
 /// Queries that would run for long, each in another part of the engine.
 const LONG: &[&str] = &[
     "quantile_over_time(0.5, vector(time())[100000s:1s])",
+    "sum_over_time(vector(time())[100000s:1s])",
+    "mad_over_time(vector(time())[100000s:1s])",
     "count(count_over_time({__name__=~\".+\"}[1d:1s]))",
     "sum by (i) (rate(h[1h:1s]))",
     "histogram_quantile(0.9, sum(rate(h[1h:1s])))",

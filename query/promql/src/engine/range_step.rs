@@ -11,6 +11,7 @@ use super::{
     kernels::{
         Frame, Histograms, RangeFn,
         neighbours::Counted,
+        patience::Patience,
         remarks::{Remark, Remarks, SeriesRemarks},
         run,
         samples::{Column, Value, Window},
@@ -56,7 +57,7 @@ impl RangeStep {
         let plain = self.extension == Extension::None && !starts;
         if plain && scratch.window_histograms.is_empty() {
             budget.pass(scratch.windows.longest)?;
-            self.floats(scratch);
+            self.floats(scratch, budget)?;
         } else {
             scratch.histogram_windows.update(&scratch.window_histograms.timestamps, &self.times, self.reach());
             budget.pass(heaviest(scratch))?;
@@ -95,7 +96,7 @@ impl RangeStep {
         budget.annotate(|a| a.info(text, self.pos));
     }
 
-    fn floats(&self, scratch: &mut Scratch) {
+    fn floats(&self, scratch: &mut Scratch, budget: &Budget<'_>) -> Result<()> {
         let Scratch { buffer, windows, kernel, column, .. } = scratch;
         let frame = Frame {
             timestamps: &buffer.timestamps,
@@ -104,8 +105,11 @@ impl RangeStep {
             times: &self.times,
             range: self.range,
             params: &self.params,
+            patience: Patience::new(Some(budget)),
         };
         run(self.function, &frame, kernel, column);
+        // Whether the kernel was given up on the way.
+        budget.check()
     }
 
     /// With histograms among the samples, or start timestamps, or samples beyond the range.
@@ -118,7 +122,7 @@ impl RangeStep {
         budget: &Budget<'_>,
     ) -> Result<()> {
         if plain {
-            self.floats(scratch);
+            self.floats(scratch, budget)?;
             if scratch.histogram_windows.total == 0 {
                 return Ok(());
             }

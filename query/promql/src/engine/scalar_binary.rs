@@ -40,8 +40,10 @@ impl<'q> Evaluator<'q> {
         let with = WithScalar { op: b.op, return_bool: b.return_bool, vector_left, numbers, pos };
         let drop_name = changes_metric(b.op) || b.return_bool;
         let change = move |column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>| {
+            let native = !histograms.is_empty();
             with.change(column, histograms, budget);
-            Ok(())
+            // Whether it was given up on the way.
+            if native { budget.check() } else { Ok(()) }
         };
         Ok(stream.then(drop_name, Stage::Both(Box::new(change))))
     }
@@ -90,7 +92,12 @@ impl WithScalar {
 
     fn histograms(&self, histograms: &mut HistogramPoints, budget: &Budget<'_>) {
         let mut remark = None;
+        let mut given_up = false;
         histograms.retain_mut(|(k, h)| {
+            given_up |= *k % 256 == 0 && budget.check().is_err();
+            if given_up {
+                return false;
+            }
             let number = Operand::Float(self.numbers.get(*k as usize).copied().unwrap_or(f64::NAN));
             let (left, right) =
                 if self.vector_left { (Operand::Histogram(h), number) } else { (number, Operand::Histogram(h)) };

@@ -141,7 +141,10 @@ impl Fold<'_, '_> {
                         && !p.histograms.is_empty()
                     {
                         let Part { histograms, accumulator, .. } = part;
-                        histograms.add(i as u32, p.histograms, goal, steps, |k| accumulator.has(k));
+                        for some in p.histograms.chunks(256) {
+                            budget.check()?;
+                            histograms.add(i as u32, some, goal, steps, |k| accumulator.has(k));
+                        }
                     }
                     part.accumulator.add(self.floats(&p, &mut mixed));
                 }

@@ -191,6 +191,9 @@ impl<'e, 'q> Histograms<'e, 'q> {
             let Some(s) = self.series.get(native.series) else { continue };
             let mut values = vec![ABSENT; self.grid.count];
             for (k, h) in s.histograms.iter().filter(|(k, _)| steps(*k as usize)) {
+                if k % 256 == 0 {
+                    self.evaluator.budget.check()?;
+                }
                 if let (Some(place), Err(_)) = (values.get_mut(*k as usize), native.blocked.binary_search(k)) {
                     *place = present(number.of_native(self, *k as usize, h, &s.labels));
                 }
@@ -201,6 +204,9 @@ impl<'e, 'q> Histograms<'e, 'q> {
         for classic in &self.classic {
             let mut values = vec![ABSENT; self.grid.count];
             for (k, place) in values.iter_mut().enumerate().filter(|(k, _)| steps(*k)) {
+                if k % 256 == 0 {
+                    self.evaluator.budget.check()?;
+                }
                 if classic.blocked.binary_search(&(k as u32)).is_ok() {
                     continue;
                 }

@@ -30,7 +30,7 @@ fn by_queue(frame: &Frame<'_>, better: impl Fn(f64, f64) -> bool, queue: &mut Ve
     queue.clear();
     // The queue is `queue[head..]`; what is before was left behind by the windows.
     let (mut head, mut entered) = (0, 0);
-    for (out, (lo, hi)) in out.iter_mut().zip(frame.windows.iter()) {
+    for (out, (lo, hi)) in out.iter_mut().zip(frame.spans()) {
         for i in entered..hi {
             let v = frame.values[i];
             if v.is_nan() {

@@ -9,6 +9,7 @@ mod histogram_rate;
 mod histogram_sums;
 mod last_two;
 pub(super) mod neighbours;
+pub(super) mod patience;
 mod picks;
 mod rate;
 mod regression;
@@ -18,6 +19,7 @@ mod sums;
 
 use self::{
     neighbours::Counted,
+    patience::Patience,
     remarks::Remarks,
     samples::{Value, Window},
 };
@@ -193,7 +195,6 @@ pub(super) fn window_value(
 /// One series' floats and the windows over them.
 ///
 /// Invariant: `timestamps` and `values` are of one length, and the windows were made from these timestamps.
-#[derive(Debug, Clone, Copy)]
 pub(super) struct Frame<'a> {
     pub(super) timestamps: &'a [i64],
     pub(super) values: &'a [f64],
@@ -203,6 +204,7 @@ pub(super) struct Frame<'a> {
     pub(super) range: i64,
     /// The scalar arguments, a column each.
     pub(super) params: &'a [Vec<f64>],
+    pub(super) patience: Patience<'a>,
 }
 
 impl Frame<'_> {
@@ -211,16 +213,21 @@ impl Frame<'_> {
         self.params.get(number).and_then(|p| p.get(k)).copied().unwrap_or(f64::NAN)
     }
 
+    /// The place of each window. They end early when the query is given up; the column is of no use then.
+    fn spans(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.windows.iter().take_while(|(lo, hi)| !self.patience.is_over(hi - lo))
+    }
+
     /// Fills `out` from each window's values; an empty window has none.
     fn each_window(&self, out: &mut [f64], mut f: impl FnMut(&[f64]) -> f64) {
-        for (out, (lo, hi)) in out.iter_mut().zip(self.windows.iter()) {
+        for (out, (lo, hi)) in out.iter_mut().zip(self.spans()) {
             *out = if lo < hi { f(&self.values[lo..hi]) } else { ABSENT };
         }
     }
 
     /// Fills `out` from the place of each window that is not empty.
     fn each_span(&self, out: &mut [f64], mut f: impl FnMut(usize, usize) -> f64) {
-        for (out, (lo, hi)) in out.iter_mut().zip(self.windows.iter()) {
+        for (out, (lo, hi)) in out.iter_mut().zip(self.spans()) {
             *out = if lo < hi { f(lo, hi) } else { ABSENT };
         }
     }
@@ -294,6 +301,7 @@ pub(super) mod tests {
             times: &times,
             range,
             params: &params,
+            patience: Patience::new(None),
         };
         let mut out = vec![0.0; grid.count];
         run(function, &frame, &mut KernelScratch::default(), &mut out);

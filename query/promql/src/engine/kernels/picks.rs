@@ -11,7 +11,7 @@ pub(super) fn quantile(frame: &Frame<'_>, sorted: &mut Vec<f64>, out: &mut [f64]
     // The samples that are in the list now.
     let (mut from, mut to) = (0, 0);
     sorted.clear();
-    for (k, (lo, hi)) in frame.windows.iter().enumerate() {
+    for (k, (lo, hi)) in frame.spans().enumerate() {
         let Some(out) = out.get_mut(k) else { return };
         // Windows only move forward, so both differences are there.
         if (lo - from) + (hi - to) > (hi - lo) / 4 {

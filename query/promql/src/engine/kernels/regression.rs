@@ -45,7 +45,7 @@ pub(super) fn deriv(frame: &Frame<'_>, out: &mut [f64]) {
 }
 
 pub(super) fn predict(frame: &Frame<'_>, out: &mut [f64]) {
-    for (k, (lo, hi)) in frame.windows.iter().enumerate() {
+    for (k, (lo, hi)) in frame.spans().enumerate() {
         let Some(out) = out.get_mut(k) else { return };
         if hi - lo < 2 {
             *out = ABSENT;
@@ -58,7 +58,7 @@ pub(super) fn predict(frame: &Frame<'_>, out: &mut [f64]) {
 
 /// Holt's linear smoothing; the factors were checked to lie between 0 and 1.
 pub(super) fn smooth(frame: &Frame<'_>, out: &mut [f64]) {
-    for (k, (lo, hi)) in frame.windows.iter().enumerate() {
+    for (k, (lo, hi)) in frame.spans().enumerate() {
         let Some(out) = out.get_mut(k) else { return };
         let (level, trend) = (frame.param(0, k), frame.param(1, k));
         let window = &frame.values[lo..hi];

@@ -45,6 +45,9 @@ fn in_lanes(
         if k + LANES <= out.len() {
             let windows = [one(k), one(k + 1), one(k + 2), one(k + 3)];
             let n = windows[0].len();
+            if frame.patience.is_over(n * LANES) {
+                return;
+            }
             if n > 0 && windows.iter().all(|w| w.len() == n) {
                 for ((out, v), window) in out[k..].iter_mut().zip(lanes(windows)).zip(windows) {
                     *out = if v.is_finite() { v } else { single(window) };
