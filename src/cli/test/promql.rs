@@ -41,7 +41,7 @@ pub(crate) struct PromqlArgs {
 
 /// Runs all files and reports; a file that cannot be run does not keep the others from it.
 pub(crate) fn run(args: &PromqlArgs) -> Result<(), CliError> {
-    let (mut passed, mut total, mut broken) = (0, 0, 0);
+    let (mut passed, mut total, mut evaluations, mut broken) = (0, 0, 0, 0);
     for path in &args.files {
         let name = path.display().to_string();
         let report = read(path).and_then(|text| {
@@ -51,6 +51,7 @@ pub(crate) fn run(args: &PromqlArgs) -> Result<(), CliError> {
             Ok(report) => {
                 passed += report.passed();
                 total += report.cases.len();
+                evaluations += report.evaluations();
                 print(&render(&report, args.detail))?;
             }
             Err(error) => {
@@ -58,6 +59,9 @@ pub(crate) fn run(args: &PromqlArgs) -> Result<(), CliError> {
                 note(&format!("error: {error}"));
             }
         }
+    }
+    if args.files.len() > 1 && !args.detail.quiet {
+        print(&format!("{} files: {passed}/{total} passed ({evaluations} evaluations)\n", args.files.len()))?;
     }
     let mut wrong = Vec::new();
     if passed < total {

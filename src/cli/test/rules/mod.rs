@@ -21,8 +21,8 @@ Examples:
   $ chronolith test rules rules_test.yml
   $ chronolith test rules --quiet --enable-feature promql-delayed-name-removal rules_test.yml
 
-The files are those of `promtool test rules`. Every promql_expr_test is run. Rules are not evaluated by this version yet: an
-alert_rule_test and a file with rule_files count as failed.
+The files are those of `promtool test rules`. Every promql_expr_test is run. Rules are not
+evaluated by this version yet: an alert_rule_test and a file with rule_files count as failed.
 Exit codes: 0 all as expected, 1 a test is not or a file cannot be run, 2 usage.";
 
 /// Most samples that a query may hold, as in promtool.
