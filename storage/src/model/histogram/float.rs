@@ -1,7 +1,7 @@
 //! The histogram that queries compute with: absolute float counts.
 
 use super::{
-    Buckets, CUSTOM_BUCKETS_SCHEMA, Histogram, HistogramError, Layout, ResetHint, Span, check_counts,
+    Buckets, CUSTOM_BUCKETS_SCHEMA, Histogram, HistogramError, Layout, ResetHint, Span, check_counts, check_totals,
     layout::same_layout,
 };
 use crate::encoding::MAX_HISTOGRAM_BUCKETS;
@@ -135,16 +135,8 @@ impl FloatHistogram {
             negative: (&self.negative_spans, self.negative_buckets.len()),
         }
         .check()?;
-        if self.uses_custom_buckets() && self.zero_count != 0.0 {
-            return Err(HistogramError::Mixed("a histogram with custom buckets has no zero bucket"));
-        }
         check_counts("negative", &self.negative_buckets)?;
-        if self.zero_count < 0.0 {
-            return Err(HistogramError::Negative("zero count"));
-        }
-        if self.count < 0.0 {
-            return Err(HistogramError::Negative("count"));
-        }
+        check_totals(self.schema, self.count, self.zero_count)?;
         check_counts("positive", &self.positive_buckets)
     }
 }

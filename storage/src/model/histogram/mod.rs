@@ -245,8 +245,9 @@ impl Histogram {
                     return Err(HistogramError::CountMismatch { buckets: held, count: *count });
                 }
             }
-            Buckets::Float { positive, negative, .. } => {
+            Buckets::Float { count, zero_count, positive, negative } => {
                 check_counts("negative", negative)?;
+                check_totals(self.schema, *count, *zero_count)?;
                 check_counts("positive", positive)?;
             }
         }
@@ -295,6 +296,19 @@ fn check_counts(side: &'static str, counts: &[f64]) -> Result<(), HistogramError
         Some(i) => Err(HistogramError::NegativeCount { side, number: i + 1 }),
         None => Ok(()),
     }
+}
+
+/// Checks the counts of floats that are no bucket's.
+fn check_totals(schema: i32, count: f64, zero_count: f64) -> Result<(), HistogramError> {
+    if schema == CUSTOM_BUCKETS_SCHEMA && zero_count != 0.0 {
+        return Err(HistogramError::Mixed("a histogram with custom buckets has no zero bucket"));
+    }
+    for (what, n) in [("zero count", zero_count), ("count", count)] {
+        if n < 0.0 {
+            return Err(HistogramError::Negative(what));
+        }
+    }
+    Ok(())
 }
 
 fn absolute(deltas: &[i64]) -> Vec<f64> {

@@ -83,6 +83,21 @@ fn spans_stay_inside_the_custom_bounds() {
 }
 
 #[test]
+fn counts_below_zero_are_refused() {
+    let with = |count: f64, zero_count: f64| {
+        let mut h = custom(&[1.0], &[(0, 1)]);
+        h.schema = 0;
+        h.custom_values = Vec::new();
+        h.buckets = Buckets::Float { count, zero_count, positive: vec![1.0], negative: Vec::new() };
+        h
+    };
+    assert_eq!(with(1.0, 0.0).validate(), Ok(()));
+    assert_eq!(with(-1.0, 0.0).validate(), Err(HistogramError::Negative("count")));
+    assert_eq!(with(1.0, -1.0).validate(), Err(HistogramError::Negative("zero count")));
+    assert_eq!(with(1.0, -1.0).to_float().validate(), with(1.0, -1.0).validate());
+}
+
+#[test]
 fn what_the_engine_could_not_read_back_is_refused() {
     let length = MAX_HISTOGRAM_BUCKETS as u32;
     let mut large = custom(&[], &[(0, length)]);
