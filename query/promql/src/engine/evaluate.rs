@@ -93,6 +93,15 @@ impl<'q> Evaluator<'q> {
         merge_same_labels(series)
     }
 
+    /// Makes one series of those with the same labels. Where Prometheus evaluates a single moment and names go at the end
+    /// of the query, it lets equal labels pass until then.
+    pub(super) fn unite(&self, series: Vec<Series>, grid: Grid) -> Result<Vec<Series>> {
+        if self.options.delayed_name_removal && grid.start == grid.end {
+            return Ok(series);
+        }
+        merge_same_labels(series)
+    }
+
     fn check_grid(&self, grid: Grid) -> Result<()> {
         if grid.count > self.options.max_samples.max(MANY_STEPS) {
             return Err(QueryError::TooManySamples);
@@ -160,7 +169,8 @@ impl<'q> Evaluator<'q> {
         Ok(series)
     }
 
-    /// A vector whose series are still to be produced. No two of them have the same labels at the same step.
+    /// A vector whose series are still to be produced. No two of them have the same labels at the same step, but for what
+    /// `unite` lets pass.
     pub(super) fn stream(&self, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
         self.budget.check()?;
         let stream = match &node.kind {

@@ -15,7 +15,7 @@ use crate::{
         error::{QueryError, Result},
         evaluate::Evaluator,
         grid::{ABSENT, Grid, Series, count_present, is_absent},
-        labels::{Numbering, drop_metadata, go_quoted, merge_same_labels},
+        labels::{Numbering, drop_metadata, go_quoted},
         plan::Node,
         quantile::{Bucket, bucket_fraction, bucket_quantile},
     },
@@ -301,7 +301,7 @@ pub(in crate::engine) fn quantile<'q>(
     let histograms = Histograms::of(evaluator, series, vector.pos, grid);
     let mut out = Vec::new();
     histograms.reduce(|_| true, &Quantile { q: &q, label: None }, &mut out)?;
-    merge_same_labels(out)
+    evaluator.unite(out, grid)
 }
 
 /// `histogram_quantiles(v, label, q...)`
@@ -334,7 +334,7 @@ pub(in crate::engine) fn quantiles<'q>(
             histograms.reduce(|k| same(at(&q, k), value), &number, &mut out)?;
         }
     }
-    merge_same_labels(out)
+    evaluator.unite(out, grid)
 }
 
 /// A number as OpenMetrics writes it: always seen to be a float.
@@ -354,7 +354,7 @@ pub(in crate::engine) fn fraction<'q>(
     let series = evaluator.vector(vector, grid)?;
     let mut out = Vec::new();
     Histograms::of(evaluator, series, vector.pos, grid).reduce(|_| true, &number, &mut out)?;
-    merge_same_labels(out)
+    evaluator.unite(out, grid)
 }
 
 #[cfg(test)]
