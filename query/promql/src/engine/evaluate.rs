@@ -6,7 +6,7 @@ use super::{
     QueryOptions,
     budget::Budget,
     error::{QueryError, Result},
-    functions::math::{is_comparison, operate},
+    functions::math::{is_comparison, operate, operator_text},
     grid::{ABSENT, Grid, Series, count_present, is_absent, weigh},
     kernels::RangeFn,
     labels::{drop_metadata, merge_same_labels},
@@ -17,7 +17,7 @@ use super::{
     window::{Reach, Times},
 };
 use crate::{
-    ast::{Extension, PosRange, StringLiteral, ValueType},
+    ast::{BinaryOp, Extension, PosRange, StringLiteral, ValueType},
     quote::{Quoted, QuotedBytes},
 };
 
@@ -149,6 +149,10 @@ impl<'q> Evaluator<'q> {
             Kind::Binary(b) => {
                 let mut left = self.scalar(&b.lhs, grid)?;
                 let right = self.scalar(&b.rhs, grid)?;
+                if matches!(b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) && grid.count > 0 {
+                    let op = operator_text(b.op);
+                    return Err(QueryError::Execution(format!("operator \"{op}\" not allowed for Scalar operations")));
+                }
                 for (l, r) in left.iter_mut().zip(right) {
                     let v = operate(b.op, *l, r);
                     *l = if is_comparison(b.op) { f64::from(u8::from(!is_absent(v))) } else { v };
