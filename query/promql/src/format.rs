@@ -252,6 +252,8 @@ mod tests {
             (1.5e300, &format!("15{}", "0".repeat(299))),
             (9_007_199_254_740_993.0, "9007199254740992"),
             (1e-7, "0.0000001"),
+            (-827_202_778_418_015.0 - 0.25, "-827202778418015.2"),
+            (827_202_778_418_015.0 + 0.75, "827202778418015.8"),
             (5e-324, &format!("0.{}5", "0".repeat(323))),
             (f64::NAN, "NaN"),
             (f64::INFINITY, "+Inf"),
@@ -310,13 +312,40 @@ mod tests {
         }
     }
 
+    /// The shortest decimal by the standard library. Of two that are equally near it takes any, and Go the even one.
+    fn shortest(value: f64) -> String {
+        let digits = |scientific: String| -> Vec<u8> {
+            let mantissa = scientific.split('e').next().unwrap().bytes().filter(u8::is_ascii_digit);
+            let digits: Vec<u8> = mantissa.collect();
+            digits[..digits.iter().rposition(|d| *d != b'0').map_or(0, |last| last + 1)].to_vec()
+        };
+        let text = format!("{value}");
+        // No number has more than 767 digits.
+        let (short, exact) = (digits(format!("{value:e}")), digits(format!("{value:.800e}")));
+        if exact.len() != short.len() + 1 || !exact.ends_with(b"5") {
+            return text;
+        }
+        let below = exact[short.len() - 1];
+        let even = char::from(if below % 2 == 0 { below } else { below + 1 });
+        let last = text.rfind(|c: char| ('1'..='9').contains(&c)).unwrap();
+        let other = [&text[..last], even.encode_utf8(&mut [0; 4]), &text[last + 1..]].concat();
+        // Below a power of two, the nearest numbers are nearer.
+        if other.parse() == Ok(value) { other } else { text }
+    }
+
     proptest! {
         #[test]
         fn equals_the_standard_library(bits in any::<u64>()) {
             let value = f64::from_bits(bits);
             if value.is_finite() {
-                prop_assert_eq!(float(value), format!("{value}"));
+                prop_assert_eq!(float(value), shortest(value));
             }
+        }
+
+        #[test]
+        fn ties_go_to_the_even_digit(n in 1i64 << 49..1 << 50, quarter in 0..4) {
+            let value = n as f64 + f64::from(quarter) / 4.0;
+            prop_assert_eq!(float(value), shortest(value));
         }
 
         #[test]

@@ -62,7 +62,7 @@ fn seconds(expr: &DurationExpr, times: QueryTimes) -> Result<f64> {
                 BinaryOp::Div => l / r,
                 BinaryOp::Mod if r == 0.0 => return Err(fail(expr, "modulo by zero")),
                 BinaryOp::Mod => l % r,
-                BinaryOp::Pow => super::functions::math::go_pow(l, r),
+                BinaryOp::Pow => super::functions::power::power(l, r),
                 _ => return Err(fail(expr, "unexpected duration expression operator")),
             }
         }

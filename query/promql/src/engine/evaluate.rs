@@ -6,7 +6,7 @@ use super::{
     QueryOptions,
     budget::Budget,
     error::{QueryError, Result},
-    functions::math::{is_comparison, operate},
+    functions::math::{is_comparison, operate, operator_text},
     grid::{ABSENT, Grid, Series, count_present, is_absent, weigh},
     kernels::RangeFn,
     labels::{drop_metadata, merge_same_labels},
@@ -17,7 +17,7 @@ use super::{
     window::{Reach, Times},
 };
 use crate::{
-    ast::{Extension, PosRange, StringLiteral, ValueType},
+    ast::{BinaryOp, Extension, PosRange, StringLiteral, ValueType},
     quote::{Quoted, QuotedBytes},
 };
 
@@ -93,6 +93,15 @@ impl<'q> Evaluator<'q> {
         merge_same_labels(series)
     }
 
+    /// Makes one series of those with the same labels. Where Prometheus evaluates a single moment and names go at the end
+    /// of the query, it lets equal labels pass until then.
+    pub(super) fn unite(&self, series: Vec<Series>, grid: Grid) -> Result<Vec<Series>> {
+        if self.options.delayed_name_removal && grid.start == grid.end {
+            return Ok(series);
+        }
+        merge_same_labels(series)
+    }
+
     fn check_grid(&self, grid: Grid) -> Result<()> {
         if grid.count > self.options.max_samples.max(MANY_STEPS) {
             return Err(QueryError::TooManySamples);
@@ -140,6 +149,10 @@ impl<'q> Evaluator<'q> {
             Kind::Binary(b) => {
                 let mut left = self.scalar(&b.lhs, grid)?;
                 let right = self.scalar(&b.rhs, grid)?;
+                if matches!(b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) && grid.count > 0 {
+                    let op = operator_text(b.op);
+                    return Err(QueryError::Execution(format!("operator \"{op}\" not allowed for Scalar operations")));
+                }
                 for (l, r) in left.iter_mut().zip(right) {
                     let v = operate(b.op, *l, r);
                     *l = if is_comparison(b.op) { f64::from(u8::from(!is_absent(v))) } else { v };
@@ -160,7 +173,8 @@ impl<'q> Evaluator<'q> {
         Ok(series)
     }
 
-    /// A vector whose series are still to be produced. No two of them have the same labels at the same step.
+    /// A vector whose series are still to be produced. No two of them have the same labels at the same step, but for what
+    /// `unite` lets pass.
     pub(super) fn stream(&self, node: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
         self.budget.check()?;
         let stream = match &node.kind {

@@ -79,7 +79,7 @@ impl Remark {
     }
 }
 
-/// The remarks on an operator between vectors. As in Prometheus, of those at one step only the last counts.
+/// The remarks on an operator over vectors. As in Prometheus, of those at one step only the last counts.
 #[derive(Debug, Default)]
 pub(super) struct StepRemarks(BTreeMap<u32, Remark>);
 

@@ -10,7 +10,7 @@ use super::{
     functions::math::{changes_metric, is_comparison, operate},
     grid::{ABSENT, Grid, HistogramPoints, Series, is_absent},
     histogram_binary::{self, Operand, Outcome, Remark, StepRemarks, ValueKind},
-    labels::{Grouping, Numbering, drop_metadata, go_string, merge_same_labels},
+    labels::{Grouping, Numbering, drop_metadata, go_string},
     plan::Binary,
     sets::{self, Presence},
 };
@@ -59,7 +59,7 @@ impl<'q> Evaluator<'q> {
         let right = self.vector(&b.rhs, grid)?;
         let sides = sign(left, right, matching);
         if matches!(b.op, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless) {
-            return merge_same_labels(sets::join(b.op, sides, grid));
+            return self.unite(sets::join(b.op, sides, grid), grid);
         }
         let mut join = Join {
             evaluator: self,
@@ -68,11 +68,18 @@ impl<'q> Evaluator<'q> {
             matching,
             swapped: matching.card == MatchCardinality::OneToMany,
             seen: Matched::new(sides.signatures, grid.count),
+            failure: None,
             remarks: StepRemarks::default(),
         };
-        let series = join.run(sides, grid)?;
+        let mut series = join.run(sides, grid)?;
+        if let Some(failure) = join.failure {
+            // Equal results at an earlier step are the error of that step.
+            cut(&mut series, failure.step);
+            self.unite(series, grid)?;
+            return Err(failure.error);
+        }
         join.remarks.finish(b.op, pos, &self.budget);
-        merge_same_labels(series)
+        self.unite(series, grid)
     }
 }
 
@@ -85,32 +92,54 @@ struct Join<'a, 'q> {
     /// Whether the many side is the right one.
     swapped: bool,
     seen: Matched,
+    /// The error of the earliest step so far. Only steps before it are still of interest.
+    failure: Option<Failure>,
     remarks: StepRemarks,
+}
+
+/// Why the series of a step cannot be matched.
+struct Failure {
+    step: usize,
+    error: QueryError,
+}
+
+/// Leaves the steps before this one.
+fn cut(series: &mut [Series], step: usize) {
+    for s in series {
+        s.values.truncate(step);
+        s.histograms.retain(|(k, _)| (*k as usize) < step);
+    }
 }
 
 /// The series of the "one" side that have one signature.
 type Ones<'a> = Vec<&'a Series>;
 
 impl Join<'_, '_> {
-    fn run(&mut self, sides: Sides, grid: Grid) -> Result<Vec<Series>> {
+    /// The results, which with a failure are right before its step.
+    fn run(&mut self, sides: Sides, mut grid: Grid) -> Result<Vec<Series>> {
         let Sides { left, right, left_signatures, right_signatures, signatures } = sides;
-        let (many, ones, many_signatures, one_signatures) = if self.swapped {
-            (&right, &left, right_signatures, left_signatures)
+        let (mut many, mut ones, many_signatures, one_signatures) = if self.swapped {
+            (right, left, right_signatures, left_signatures)
         } else {
-            (&left, &right, left_signatures, right_signatures)
+            (left, right, left_signatures, right_signatures)
         };
+        if let Some(failure) = self.duplicates(&many, &ones, &one_signatures, signatures, grid)? {
+            grid.count = failure.step;
+            cut(&mut many, failure.step);
+            cut(&mut ones, failure.step);
+            self.fail(failure.step, failure.error);
+        }
         let mut by_signature: Vec<Ones<'_>> = vec![Vec::new(); signatures];
         for (s, signature) in ones.iter().zip(&one_signatures) {
-            if let Some(list) = by_signature.get_mut(*signature as usize) {
+            if let Some(list) = by_signature.get_mut(*signature as usize)
+                // Those that came with a failure would be many.
+                && (self.failure.is_none() || !s.is_empty())
+            {
                 list.push(s);
             }
         }
-        let shared = |signature: u32| by_signature.get(signature as usize).is_some_and(|list| list.len() > 1);
-        let rivals: Vec<(&Series, u32)> =
-            ones.iter().zip(one_signatures.iter().copied()).filter(|(_, signature)| shared(*signature)).collect();
-        self.refuse_duplicates(&rivals, many, grid)?;
         // As in Prometheus `fill_right` fills the one side, even where `group_right` makes that the left one.
-        let fill_one = self.matching.fill_right.map(|v| (v, Presence::of(ones, &one_signatures, signatures, grid)));
+        let fill_one = self.matching.fill_right.map(|v| (v, Presence::of(&ones, &one_signatures, signatures, grid)));
         let mut out = Vec::new();
         for (m, signature) in many.iter().zip(many_signatures) {
             self.evaluator.budget.check()?;
@@ -146,28 +175,46 @@ impl Join<'_, '_> {
         any.then(|| Series::floats(self.match_labels(&partner.labels), values))
     }
 
-    /// Fails where two series of the "one" side stand at the same step, if anything is to be matched there. The first
-    /// step counts, and the first series that is one too many.
-    fn refuse_duplicates(&self, ones: &[(&Series, u32)], many: &[Series], grid: Grid) -> Result<()> {
-        if ones.is_empty() {
-            return Ok(());
+    /// The first step at which two series of the "one" side have one signature, if anything is to be matched there. Of
+    /// the series at that step the first one too many counts.
+    fn duplicates(
+        &self,
+        many: &[Series],
+        ones: &[Series],
+        one_signatures: &[u32],
+        signatures: usize,
+        grid: Grid,
+    ) -> Result<Option<Failure>> {
+        let mut series_of = vec![0_u32; signatures];
+        one_signatures.iter().for_each(|s| series_of.get_mut(*s as usize).into_iter().for_each(|count| *count += 1));
+        let shared = |signature: u32| series_of.get(signature as usize).is_some_and(|count| *count > 1);
+        let rivals: Vec<(&Series, u32)> =
+            ones.iter().zip(one_signatures.iter().copied()).filter(|(_, signature)| shared(*signature)).collect();
+        if rivals.is_empty() {
+            return Ok(None);
         }
         let fills = self.matching.fill_left.is_some() || self.matching.fill_right.is_some();
-        let mut first: HashMap<u32, &Series> = HashMap::with_capacity(ones.len());
+        let mut first: HashMap<u32, &Series> = HashMap::with_capacity(rivals.len());
         for k in 0..grid.count {
             self.evaluator.budget.check()?;
             first.clear();
-            for (one, signature) in ones.iter().filter(|(one, _)| one.has(k)) {
+            for (one, signature) in rivals.iter().filter(|(one, _)| one.has(k)) {
                 let Some(other) = first.insert(*signature, one) else { continue };
                 if fills || many.iter().any(|s| s.has(k)) {
-                    return Err(self.duplicates(&other.labels, &one.labels));
+                    return Ok(Some(Failure { step: k, error: self.duplicate_error(&other.labels, &one.labels) }));
                 }
             }
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn duplicates(&self, first: &Labels, second: &Labels) -> QueryError {
+    /// Notes an error. The step is one of those that are still of interest, so no earlier one has an error yet.
+    fn fail(&mut self, step: usize, error: QueryError) {
+        self.seen.steps = step;
+        self.failure = Some(Failure { step, error });
+    }
+
+    fn duplicate_error(&self, first: &Labels, second: &Labels) -> QueryError {
         let side = if self.swapped { "left" } else { "right" };
         let group = go_string(&self.match_labels(second));
         let (mut a, mut b) = (go_string(first), go_string(second));
@@ -212,6 +259,10 @@ impl Join<'_, '_> {
 
     /// Adds the result of two series, unless they never meet or nothing is kept.
     fn pair(&mut self, many: &Series, one: &Series, signature: u32, out: &mut Vec<Series>) -> Result<()> {
+        if self.seen.steps == 0 {
+            // The first step has an error already.
+            return Ok(());
+        }
         let mut values = vec![ABSENT; many.values.len()];
         let mut any = self.pair_floats(&many.values, &one.values, &mut values);
         // The steps at which both have a value, but the operator no result.
@@ -231,10 +282,15 @@ impl Join<'_, '_> {
         let labels = self.result_labels(&many.labels, &one.labels);
         refused.sort_unstable();
         let met = |k: usize| many.has(k) && one.has(k) && refused.binary_search(&(k as u32)).is_err();
-        if self.matching.card == MatchCardinality::OneToOne {
-            self.seen.one_to_one(signature, met)?;
+        let (again, why) = if self.matching.card == MatchCardinality::OneToOne {
+            let why = "many-to-one matching must be explicit (group_left/group_right)";
+            (self.seen.one_to_one(signature, met), why)
         } else {
-            self.seen.grouped(signature, &labels, self.matching.fill_left.is_some(), met)?;
+            let of_signature = self.matching.fill_left.is_some();
+            (self.seen.grouped(signature, &labels, of_signature, met), "grouping labels must ensure unique matches")
+        };
+        if let Err(step) = again {
+            self.fail(step, QueryError::Execution(format!("multiple matches for labels: {why}")));
         }
         let series = Series { labels, drop_name: self.return_bool, values, histograms };
         if !series.is_empty() {
@@ -313,6 +369,7 @@ fn operand(series: &Series, step: u32) -> Option<Operand<'_>> {
 
 /// Which results there were at which steps, to find those that there may be only once, and those that are missing.
 struct Matched {
+    /// How many steps are of interest.
     steps: usize,
     /// The flags of each signature that has a result.
     by_signature: Vec<Vec<bool>>,
@@ -325,14 +382,9 @@ impl Matched {
         Self { steps, by_signature: vec![Vec::new(); signatures], by_labels: HashMap::new() }
     }
 
-    fn one_to_one(&mut self, signature: u32, met: impl Fn(usize) -> bool) -> Result<()> {
-        let Some(flags) = self.by_signature.get_mut(signature as usize) else { return Ok(()) };
-        mark(flags, self.steps, met).map_err(|()| {
-            QueryError::Execution(
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)"
-                    .to_owned(),
-            )
-        })
+    /// `Err` is the first step that has a result already, as below.
+    fn one_to_one(&mut self, signature: u32, met: impl Fn(usize) -> bool) -> Result<(), usize> {
+        self.by_signature.get_mut(signature as usize).map_or(Ok(()), |flags| mark(flags, self.steps, met))
     }
 
     /// With `of_signature` the signature is marked too, as often as it has results.
@@ -342,15 +394,13 @@ impl Matched {
         labels: &Labels,
         of_signature: bool,
         met: impl Fn(usize) -> bool,
-    ) -> Result<()> {
+    ) -> Result<(), usize> {
         if of_signature && let Some(flags) = self.by_signature.get_mut(signature as usize) {
             flags.resize(self.steps, false);
             flags.iter_mut().enumerate().for_each(|(k, flag)| *flag |= met(k));
         }
         let flags = self.by_labels.entry((signature, labels.clone())).or_default();
-        mark(flags, self.steps, met).map_err(|()| {
-            QueryError::Execution("multiple matches for labels: grouping labels must ensure unique matches".to_owned())
-        })
+        mark(flags, self.steps, met)
     }
 
     /// Whether a signature has a result at a step.
@@ -359,14 +409,14 @@ impl Matched {
     }
 }
 
-/// Sets the flag of each step that `met` holds for; fails when one is set already.
-fn mark(flags: &mut Vec<bool>, steps: usize, met: impl Fn(usize) -> bool) -> Result<(), ()> {
+/// Sets the flag of each step that `met` holds for, up to the first one that is set already.
+fn mark(flags: &mut Vec<bool>, steps: usize, met: impl Fn(usize) -> bool) -> Result<(), usize> {
     let fresh = flags.is_empty();
     flags.resize(steps, false);
     for (k, flag) in flags.iter_mut().enumerate() {
         if met(k) {
             if !fresh && *flag {
-                return Err(());
+                return Err(k);
             }
             *flag = true;
         }

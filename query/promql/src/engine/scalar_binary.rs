@@ -8,7 +8,7 @@ use super::{
     evaluate::Evaluator,
     functions::math::{changes_metric, is_comparison, map, operate},
     grid::{ABSENT, Grid, HistogramPoints, count_present, is_absent},
-    histogram_binary::{self, Operand, Outcome, Remark, ValueKind},
+    histogram_binary::{self, Operand, Outcome, Remark, StepRemarks, ValueKind},
     plan::{Binary, Node},
     stream::{Stage, Stream},
 };
@@ -35,6 +35,9 @@ impl<'q> Evaluator<'q> {
             numbers = self.scalar(&b.rhs, grid)?;
         } else {
             numbers = self.scalar(&b.lhs, grid)?;
+            if matches!(b.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
+                return self.trimmed_scalar(b, pos, grid);
+            }
             stream = self.stream(&b.rhs, grid)?;
         }
         let with = WithScalar { op: b.op, return_bool: b.return_bool, vector_left, numbers, pos };
@@ -46,6 +49,25 @@ impl<'q> Evaluator<'q> {
             if native { budget.check() } else { Ok(()) }
         };
         Ok(stream.then(drop_name, Stage::Both(Box::new(change))))
+    }
+
+    /// `scalar >/ vector`, which has no result. Of all such operators it alone has a remark on each kind of value, so the
+    /// last one of each step must be found.
+    fn trimmed_scalar(&self, b: &'q Binary<'q>, pos: PosRange, grid: Grid) -> Result<Stream<'q>> {
+        let mark = self.budget.mark();
+        let mut remarks = StepRemarks::default();
+        for s in self.vector(&b.rhs, grid)? {
+            self.budget.check()?;
+            for (k, _) in s.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+                remarks.note(k as u32, Remark::Kinds(ValueKind::Float, ValueKind::Float));
+            }
+            for (k, _) in &s.histograms {
+                remarks.note(*k, Remark::Kinds(ValueKind::Float, ValueKind::Histogram));
+            }
+        }
+        remarks.finish(b.op, pos, &self.budget);
+        self.budget.settle(mark, 0, 0)?;
+        Ok(self.ready(Vec::new(), grid))
     }
 }
 

@@ -66,6 +66,7 @@ fn errors_are_those_of_prometheus() {
         ("\\", "1:1: parse error: unexpected character: '\\\\'"),
         ("a[5m:5m:5m]", "1:8: parse error: unexpected colon ':'"),
         ("a[:5m]", "1:4: parse error: unexpected colon before duration in duration expression"),
+        ("a[range():5m]", "1:11: parse error: unexpected colon before duration in duration expression"),
         ("a[5m q]", "1:6: parse error: unexpected character: 'q', expected ':'"),
         ("a[q]", "1:3: parse error: unexpected character in duration expression: 'q'"),
     ];

@@ -27,6 +27,14 @@ impl Checker<'_> {
         ParseError::new(self.query, pos, message)
     }
 
+    /// The place that Prometheus tells in errors about an operator: behind the place of the left side, which need not be
+    /// where the operator stands.
+    fn operator_place(&self, binary: &BinaryExpr) -> PosRange {
+        let rest = self.query.get(binary.lhs.pos().end as usize..).unwrap_or_default();
+        let spaces = rest.len() - rest.trim_start_matches([' ', '\t', '\n', '\r']).len();
+        PosRange { start: binary.lhs.pos().end + spaces as u32, end: binary.op_pos.end }
+    }
+
     /// The type of an expression that is all right. Recursion is bounded by the depth of the tree.
     fn expr(&self, expr: &mut Expr) -> Checked<ValueType> {
         match expr {
@@ -149,12 +157,13 @@ impl Checker<'_> {
         let left = self.expr(&mut binary.lhs)?;
         let right = self.expr(&mut binary.rhs)?;
         let op = binary.op;
+        let place = self.operator_place(binary);
         let scalars = left == ValueType::Scalar && right == ValueType::Scalar;
         if binary.return_bool && !op.is_comparison() {
-            return Err(self.error(binary.op_pos, "bool modifier can only be used on comparison operators"));
+            return Err(self.error(place, "bool modifier can only be used on comparison operators"));
         }
         if op.is_comparison() && !binary.return_bool && scalars {
-            return Err(self.error(binary.op_pos, "comparisons between scalars must use BOOL modifier"));
+            return Err(self.error(place, "comparisons between scalars must use BOOL modifier"));
         }
         if let Some(matching) = &mut binary.matching {
             if op.is_set() && matching.card == MatchCardinality::OneToOne {
@@ -162,7 +171,7 @@ impl Checker<'_> {
             }
             if let Some(label) = matching.labels.iter().find(|l| matching.on && matching.include.contains(l)) {
                 let message = format!("label {} must not occur in ON and GROUP clause at once", Quoted(label));
-                return Err(self.error(binary.op_pos, message));
+                return Err(self.error(place, message));
             }
         }
         for (side, got) in [(&binary.lhs, left), (&binary.rhs, right)] {

@@ -56,11 +56,11 @@ impl Parser<'_> {
                 }
                 Kind::Keyword(Keyword::Anchored) => {
                     self.take()?;
-                    self.extend(&mut node.expr, Extension::Anchored, token.pos)?;
+                    self.extend(&mut node.expr, Extension::Anchored)?;
                 }
                 Kind::Keyword(Keyword::Smoothed) => {
                     self.take()?;
-                    self.extend(&mut node.expr, Extension::Smoothed, token.pos)?;
+                    self.extend(&mut node.expr, Extension::Smoothed)?;
                 }
                 _ => return Ok(node),
             }
@@ -163,13 +163,13 @@ impl Parser<'_> {
         Ok(())
     }
 
-    /// After `anchored` or `smoothed`.
-    fn extend(&self, expr: &mut Expr, extension: Extension, word: PosRange) -> Parsed<()> {
+    /// After `anchored` or `smoothed`. As in Prometheus the word is not part of the selector's place.
+    fn extend(&self, expr: &mut Expr, extension: Extension) -> Parsed<()> {
         let name = if extension == Extension::Anchored { "anchored" } else { "smoothed" };
         let whole = expr.pos();
-        let (target, pos) = match expr {
-            Expr::Vector(VectorSelector { extension, pos, .. }) => (extension, pos),
-            Expr::Matrix(MatrixSelector { selector, pos, .. }) => (&mut selector.extension, pos),
+        let target = match expr {
+            Expr::Vector(VectorSelector { extension, .. }) => extension,
+            Expr::Matrix(MatrixSelector { selector, .. }) => &mut selector.extension,
             Expr::Subquery(_) => {
                 return Err(self.error(whole, format!("{name} modifier is not supported for subqueries")));
             }
@@ -179,7 +179,6 @@ impl Parser<'_> {
             return Err(self.error(whole, "anchored and smoothed modifiers cannot be used together"));
         }
         *target = extension;
-        pos.end = word.end;
         Ok(())
     }
 }

@@ -146,6 +146,10 @@ fn errors_are_those_of_prometheus() {
         ("a + bool b", "1:3: parse error: bool modifier can only be used on comparison operators"),
         ("1 and a", "1:1: parse error: set operator \"and\" not allowed in binary scalar expression"),
         ("a and on(x) group_left b", "1:1: parse error: no grouping allowed for \"and\" operation"),
+        (
+            "a anchored + on(x) group_left(x) b",
+            "1:3: parse error: label \"x\" must not occur in ON and GROUP clause at once",
+        ),
         ("a + on(x) group_left(x) b", "1:3: parse error: label \"x\" must not occur in ON and GROUP clause at once"),
         ("1 + on(x) a", "1:1: parse error: vector matching only allowed between instant vectors"),
         ("a[5m] + b", "1:1: parse error: binary expression must contain only scalar and instant vector types"),

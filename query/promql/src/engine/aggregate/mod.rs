@@ -49,12 +49,12 @@ fn groups<'q>(
     match aggregate.op {
         AggregateOp::TopK | AggregateOp::BottomK | AggregateOp::LimitK | AggregateOp::LimitRatio => {
             let param_pos = aggregate.param.as_ref().map_or(pos, |p| p.pos);
-            let Some(choice) = pick::Choice::new(aggregate.op, &param, param_pos, &evaluator.budget)? else {
-                // Nothing is picked, but what is there to pick from may have remarks, or fail.
-                pick::evaluate_all(evaluator, &stream)?;
-                return Ok(Vec::new());
-            };
-            pick::evaluate(evaluator, &stream, &grouping, &choice, pos)
+            match pick::Choice::new(aggregate.op, &param, param_pos, &evaluator.budget) {
+                Ok(Some(choice)) => pick::evaluate(evaluator, &stream, &grouping, &choice, pos),
+                // Nothing is picked, but what is there to pick from may have remarks, or fail, and does so first.
+                Ok(None) => pick::evaluate_all(evaluator, &stream).map(|()| Vec::new()),
+                Err(why) => pick::evaluate_all(evaluator, &stream).and(Err(why)),
+            }
         }
         op => {
             if op == AggregateOp::Quantile {

@@ -17,7 +17,7 @@ use crate::{
         error::{QueryError, Result},
         evaluate::Evaluator,
         grid::{ABSENT, Grid, Series, count_present, is_absent},
-        labels::{Numbering, drop_metadata, go_quoted, merge_same_labels},
+        labels::{Numbering, drop_metadata, go_quoted},
         plan::Node,
         quantile::{Bucket, bucket_fraction, bucket_quantile},
     },
@@ -242,6 +242,8 @@ struct Quantile<'a> {
     /// For each step.
     q: &'a [f64],
     label: Option<(&'a str, &'a str)>,
+    /// At which steps an earlier quantile has made the buckets monotonic, and told.
+    told: &'a [bool],
 }
 
 impl Number for Quantile<'_> {
@@ -258,7 +260,9 @@ impl Number for Quantile<'_> {
 
     fn of_classic(&self, all: &Histograms<'_, '_>, k: usize, buckets: &mut Vec<Bucket>, labels: &Labels) -> f64 {
         let (value, forced) = bucket_quantile(at(self.q, k), buckets);
-        if let Some(forced) = forced {
+        if let Some(forced) = forced
+            && !self.told.get(k).is_some_and(|told| *told)
+        {
             let text = "input to histogram_quantile needed to be fixed for monotonicity (see \
                         https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile)";
             let facts = ForcedMonotonicity {
@@ -326,8 +330,8 @@ pub(in crate::engine) fn quantile<'q>(
     check_quantiles(&q, q_arg.pos, &evaluator.budget)?;
     let histograms = Histograms::of(evaluator, series, vector.pos, grid);
     let mut out = Vec::new();
-    histograms.reduce(|_| true, &Quantile { q: &q, label: None }, &mut out)?;
-    merge_same_labels(out)
+    histograms.reduce(|_| true, &Quantile { q: &q, label: None, told: &[] }, &mut out)?;
+    evaluator.unite(out, grid)
 }
 
 /// `histogram_quantiles(v, label, q...)`
@@ -345,6 +349,7 @@ pub(in crate::engine) fn quantiles<'q>(
     }
     let histograms = Histograms::of(evaluator, series, vector.pos, grid);
     let mut out = Vec::new();
+    let mut told = vec![false; grid.count];
     for q in columns {
         // The quantile may be another at each step, and then its label is too.
         let same = |a: f64, b: f64| a == b || (a.is_nan() && b.is_nan());
@@ -354,11 +359,13 @@ pub(in crate::engine) fn quantiles<'q>(
         let distinct: Vec<f64> = q.iter().copied().filter(|v| seen.insert(bits(*v))).collect();
         for value in distinct {
             let text = open_metrics_float(value);
-            let number = Quantile { q: &q, label: Some((label, &text)) };
+            let number = Quantile { q: &q, label: Some((label, &text)), told: &told };
             histograms.reduce(|k| same(at(&q, k), value), &number, &mut out)?;
         }
+        // Other quantiles are known without a look at the buckets.
+        told.iter_mut().zip(&q).for_each(|(told, q)| *told |= (0.0..=1.0).contains(q));
     }
-    merge_same_labels(out)
+    evaluator.unite(out, grid)
 }
 
 /// A number as OpenMetrics writes it: always seen to be a float.
@@ -378,7 +385,7 @@ pub(in crate::engine) fn fraction<'q>(
     let series = evaluator.vector(vector, grid)?;
     let mut out = Vec::new();
     Histograms::of(evaluator, series, vector.pos, grid).reduce(|_| true, &number, &mut out)?;
-    merge_same_labels(out)
+    evaluator.unite(out, grid)
 }
 
 #[cfg(test)]

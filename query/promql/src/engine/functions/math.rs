@@ -1,5 +1,6 @@
 //! Functions of one number, with the corner cases of Go's `math`, which PromQL's results follow.
 
+use super::power::power;
 use crate::{
     ast::BinaryOp,
     engine::grid::{ABSENT, is_absent},
@@ -74,11 +75,6 @@ pub(in crate::engine) fn go_min(a: f64, b: f64) -> f64 {
     -go_max(-a, -b)
 }
 
-/// Go's `math.Pow`, which differs from C's in nothing that Rust's `powf` does not do too.
-pub(in crate::engine) fn go_pow(a: f64, b: f64) -> f64 {
-    a.powf(b)
-}
-
 /// Rounds to a multiple of `nearest`, halves up.
 pub(in crate::engine) fn round(v: f64, nearest: f64) -> f64 {
     // By the inverse there is less error.
@@ -96,7 +92,7 @@ pub(in crate::engine) fn operate(op: BinaryOp, l: f64, r: f64) -> f64 {
         BinaryOp::Mul => l * r,
         BinaryOp::Div => l / r,
         BinaryOp::Mod => l % r,
-        BinaryOp::Pow => go_pow(l, r),
+        BinaryOp::Pow => power(l, r),
         BinaryOp::Atan2 => l.atan2(r),
         BinaryOp::Eql => keep(l == r),
         BinaryOp::Neq => keep(l != r),
@@ -156,8 +152,6 @@ mod tests {
         assert_eq!(go_max(f64::NAN, f64::INFINITY), f64::INFINITY);
         assert_eq!(go_min(f64::NEG_INFINITY, f64::NAN), f64::NEG_INFINITY);
         assert_eq!(go_min(3.0, 2.0), 2.0);
-        assert_eq!(go_pow(-1.0, f64::INFINITY), 1.0);
-        assert_eq!(go_pow(f64::NAN, 0.0), 1.0);
         assert_eq!(operate(BinaryOp::Mod, -5.0, 3.0), -2.0);
         assert_eq!(round(2.5, 1.0), 3.0);
         assert_eq!(round(-2.5, 1.0), -2.0);

@@ -7,4 +7,5 @@ pub(super) mod info;
 pub(super) mod labels;
 pub(super) mod math;
 pub(super) mod native;
+pub(super) mod power;
 pub(super) mod sort;
