@@ -1,6 +1,6 @@
 //! The database gives what series in memory give: every promqltest file comes to the same report on both. Prometheus' own
 //! files are read from the directory that `CHRONOLITH_SUITES` names, else from `../shared/suites`, and skipped when missing.
-#![expect(clippy::print_stdout, reason = "a test that reports what ran")]
+#![expect(clippy::unwrap_used, reason = "a test")]
 
 use std::{
     env, fs,
