@@ -15,9 +15,7 @@ use chronolith::{
 fn files() -> Vec<PathBuf> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let suites = env::var_os("CHRONOLITH_SUITES").map_or_else(|| root.join("../shared/suites"), PathBuf::from);
-    // A worktree stands one directory deeper.
-    let deeper = root.join("../../shared/suites/promqltest");
-    let suite = [suites.join("promqltest"), deeper].into_iter().find(|d| d.is_dir());
+    let suite = Some(suites.join("promqltest")).filter(|d| d.is_dir());
     let mut files: Vec<PathBuf> = [Some(root.join("tests/promql")), suite]
         .into_iter()
         .flatten()

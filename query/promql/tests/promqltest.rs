@@ -23,10 +23,7 @@ fn root() -> PathBuf {
 
 fn suite() -> Option<PathBuf> {
     let suites = env::var_os("CHRONOLITH_SUITES").map_or_else(|| root().join("../shared/suites"), PathBuf::from);
-    let own = suites.join("promqltest");
-    // A worktree stands one directory deeper.
-    let deeper = root().join("../../shared/suites/promqltest");
-    [own, deeper].into_iter().find(|d| d.is_dir())
+    Some(suites.join("promqltest")).filter(|d| d.is_dir())
 }
 
 /// The files of a directory, by name; only the one that the environment names, if it names one.
