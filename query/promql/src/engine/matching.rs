@@ -274,7 +274,7 @@ impl Join<'_, '_> {
         }
         let mut histograms = Vec::new();
         if !(many.histograms.is_empty() && one.histograms.is_empty()) {
-            any |= self.pair_histograms(many, one, (&mut values, &mut histograms), &mut refused);
+            any |= self.pair_histograms(many, one, (&mut values, &mut histograms), &mut refused)?;
         }
         if !any {
             return Ok(());
@@ -326,12 +326,15 @@ impl Join<'_, '_> {
         one: &Series,
         (values, histograms): (&mut [f64], &mut HistogramPoints),
         refused: &mut Vec<u32>,
-    ) -> bool {
+    ) -> Result<bool> {
         let mut steps: Vec<u32> = many.histograms.iter().chain(&one.histograms).map(|(k, _)| *k).collect();
         steps.sort_unstable();
         steps.dedup();
         let mut any = false;
         for k in steps {
+            if k.is_multiple_of(256) {
+                self.evaluator.budget.check()?;
+            }
             let (Some(m), Some(o)) = (operand(many, k), operand(one, k)) else { continue };
             any = true;
             let (left, right) = if self.swapped { (o, m) } else { (m, o) };
@@ -357,7 +360,7 @@ impl Join<'_, '_> {
                 (Outcome::Holds(_), _) => {}
             }
         }
-        any
+        Ok(any)
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chronolith_storage::FloatHistogram;
+
 use super::{
     budget::Budget,
     error::Result,
@@ -17,10 +19,18 @@ use crate::ast::{BinaryOp, PosRange, ValueType};
 impl<'q> Evaluator<'q> {
     /// `-vector`
     pub(super) fn negate(&self, vector: &'q Node<'q>, grid: Grid) -> Result<Stream<'q>> {
-        let change = |column: &mut [f64], histograms: &mut HistogramPoints, _: &Budget<'_>| {
+        let change = |column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>| {
             map(column, |v| -v);
-            histograms.iter_mut().for_each(|(_, h)| Arc::make_mut(h).mul(-1.0));
-            Ok(())
+            change_each(
+                histograms,
+                budget,
+                |_| 0,
+                |_, h| {
+                    let mut new = FloatHistogram::clone(h);
+                    new.mul(-1.0);
+                    Some(Arc::new(new))
+                },
+            )
         };
         Ok(self.stream(vector, grid)?.then(true, Stage::Both(Box::new(change))))
     }
@@ -43,10 +53,7 @@ impl<'q> Evaluator<'q> {
         let with = WithScalar { op: b.op, return_bool: b.return_bool, vector_left, numbers, pos };
         let drop_name = changes_metric(b.op) || b.return_bool;
         let change = move |column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>| {
-            let native = !histograms.is_empty();
-            with.change(column, histograms, budget);
-            // Whether it was given up on the way.
-            if native { budget.check() } else { Ok(()) }
+            with.change(column, histograms, budget)
         };
         Ok(stream.then(drop_name, Stage::Both(Box::new(change))))
     }
@@ -59,9 +66,11 @@ impl<'q> Evaluator<'q> {
         for s in self.vector(&b.rhs, grid)? {
             self.budget.check()?;
             for (k, _) in s.values.iter().enumerate().filter(|(_, v)| !is_absent(**v)) {
+                check_at(k as u32, &self.budget)?;
                 remarks.note(k as u32, Remark::Kinds(ValueKind::Float, ValueKind::Float));
             }
             for (k, _) in &s.histograms {
+                check_at(*k, &self.budget)?;
                 remarks.note(*k, Remark::Kinds(ValueKind::Float, ValueKind::Histogram));
             }
         }
@@ -69,6 +78,38 @@ impl<'q> Evaluator<'q> {
         self.budget.settle(mark, 0, 0)?;
         Ok(self.ready(Vec::new(), grid))
     }
+}
+
+/// Asks now and then whether the query was given up.
+fn check_at(k: u32, budget: &Budget<'_>) -> Result<()> {
+    if k.is_multiple_of(256) { budget.check() } else { Ok(()) }
+}
+
+/// Puts what `f` makes of each histogram in its place. Steps that share a histogram and for which `number` is the same go
+/// on sharing: a selector gives one sample to many steps.
+fn change_each(
+    histograms: &mut HistogramPoints,
+    budget: &Budget<'_>,
+    number: impl Fn(u32) -> u64,
+    mut f: impl FnMut(u32, &Arc<FloatHistogram>) -> Option<Arc<FloatHistogram>>,
+) -> Result<()> {
+    let mut last: Option<(Arc<FloatHistogram>, u64, Option<Arc<FloatHistogram>>)> = None;
+    let mut changed = Vec::with_capacity(histograms.len());
+    for (k, h) in histograms.drain(..) {
+        check_at(k, budget)?;
+        let number = number(k);
+        let new = match &last {
+            Some((from, with, to)) if Arc::ptr_eq(from, &h) && *with == number => to.clone(),
+            _ => {
+                let to = f(k, &h);
+                last = Some((h, number, to.clone()));
+                to
+            }
+        };
+        changed.extend(new.map(|h| (k, h)));
+    }
+    *histograms = changed;
+    Ok(())
 }
 
 /// An operator and its scalar side.
@@ -82,7 +123,7 @@ struct WithScalar {
 }
 
 impl WithScalar {
-    fn change(&self, column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>) {
+    fn change(&self, column: &mut [f64], histograms: &mut HistogramPoints, budget: &Budget<'_>) -> Result<()> {
         if matches!(self.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
             if count_present(column) > 0 {
                 self.remark(Remark::Kinds(ValueKind::Float, ValueKind::Float), budget);
@@ -91,9 +132,7 @@ impl WithScalar {
         } else {
             self.floats(column);
         }
-        if !histograms.is_empty() {
-            self.histograms(histograms, budget);
-        }
+        if histograms.is_empty() { Ok(()) } else { self.histograms(histograms, budget) }
     }
 
     fn floats(&self, column: &mut [f64]) {
@@ -112,32 +151,31 @@ impl WithScalar {
         }
     }
 
-    fn histograms(&self, histograms: &mut HistogramPoints, budget: &Budget<'_>) {
+    fn histograms(&self, histograms: &mut HistogramPoints, budget: &Budget<'_>) -> Result<()> {
         let mut remark = None;
-        let mut given_up = false;
-        histograms.retain_mut(|(k, h)| {
-            given_up |= *k % 256 == 0 && budget.check().is_err();
-            if given_up {
-                return false;
-            }
-            let number = Operand::Float(self.numbers.get(*k as usize).copied().unwrap_or(f64::NAN));
-            let (left, right) =
-                if self.vector_left { (Operand::Histogram(h), number) } else { (number, Operand::Histogram(h)) };
-            match histogram_binary::operate(self.op, left, right) {
-                Ok((Outcome::New(new), _)) => {
-                    *h = new;
-                    true
+        let number = |k: u32| self.numbers.get(k as usize).copied().unwrap_or(f64::NAN);
+        change_each(
+            histograms,
+            budget,
+            |k| number(k).to_bits(),
+            |k, h| {
+                let number = Operand::Float(number(k));
+                let (left, right) =
+                    if self.vector_left { (Operand::Histogram(h), number) } else { (number, Operand::Histogram(h)) };
+                match histogram_binary::operate(self.op, left, right) {
+                    Ok((Outcome::New(new), _)) => Some(new),
+                    Ok((Outcome::Holds(_), _)) => None,
+                    Err(why) => {
+                        remark = Some(why);
+                        None
+                    }
                 }
-                Ok((Outcome::Holds(_), _)) => false,
-                Err(why) => {
-                    remark = Some(why);
-                    false
-                }
-            }
-        });
+            },
+        )?;
         if let Some(remark) = remark {
             self.remark(remark, budget);
         }
+        Ok(())
     }
 
     fn remark(&self, remark: Remark, budget: &Budget<'_>) {

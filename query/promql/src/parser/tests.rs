@@ -172,14 +172,25 @@ fn errors_are_those_of_prometheus() {
         ),
         ("a @ b", "1:5: parse error: unexpected identifier \"b\" in @, expected timestamp"),
         ("a @ inf", "1:1: parse error: timestamp out of bounds for @ modifier: +Inf"),
+        ("a\n+\n)", "3:2: parse error: unexpected right parenthesis ')'"),
+    ];
+    refuses(&cases);
+}
+
+#[test]
+fn errors_of_extended_ranges_and_durations_are_those_of_prometheus() {
+    refuses(&[
         ("a anchored smoothed", "1:1: parse error: anchored and smoothed modifiers cannot be used together"),
         ("a[5m:] smoothed", "1:1: parse error: smoothed modifier is not supported for subqueries"),
         ("a[1h1d]", "1:3: parse error: not a valid duration string: \"1h1d\""),
         ("a[5m / 0]", "1:6: parse error: division by zero"),
-        ("a\n+\n)", "3:2: parse error: unexpected right parenthesis ')'"),
-    ];
+    ]);
+}
+
+/// Each text is refused with this error.
+fn refuses(cases: &[(&str, &str)]) {
     for (query, error) in cases {
-        assert_eq!(parse(query).map(|e| e.to_string()).map_err(|e| e.to_string()), Err(error.to_owned()), "{query}");
+        assert_eq!(parse(query).map(|e| e.to_string()).map_err(|e| e.to_string()), Err((*error).to_owned()), "{query}");
     }
 }
 
