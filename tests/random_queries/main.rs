@@ -27,14 +27,18 @@ mod shrink;
 mod spawn;
 
 use answers::{Answer, difference};
+use chronolith_promql::duration;
 use data::Data;
 use dice::Dice;
 use node::Node;
 use peers::{Pair, Real};
-use report::{Report, say};
+use report::{Excuse, Report, say};
 use rules::{Peer, Rule};
 use selectors::LABELS;
 use shrink::Times;
+
+/// How far back a selector looks for a sample.
+const LOOKBACK_MS: i64 = 300_000;
 
 /// So often Prometheus is asked again where it differs.
 const ASKED_AGAIN: usize = 12;
@@ -84,8 +88,16 @@ fn run_part(real: &Real, seed: u64, part: usize, queries: usize, report: &mut Re
         let found = difference(&ours, &theirs, real.peer, ordered(&node, times, &theirs));
         report.count(&ours, &theirs);
         let Some(what) = found.filter(|_| !report.is_known_to_lack(&ours)) else { continue };
-        if by_layout(&node) || by_chance(&pair, &path(&node, times), &theirs, real.peer) {
-            report.by_chance();
+        let excuse = if by_layout(&node) {
+            Some(Excuse::Layout)
+        } else {
+            by_chance(&pair, &path(&node, times), (&ours, &theirs), real.peer)
+        };
+        if let Some(excuse) = excuse {
+            report.excused(excuse);
+            if excuse != Excuse::ChanceAsOurs {
+                say(&format!("#{number} not counted ({excuse:?}): {} {times:?}\n    {what}", node.render()));
+            }
             continue;
         }
         report.differs();
@@ -100,15 +112,24 @@ fn run_part(real: &Real, seed: u64, part: usize, queries: usize, report: &mut Re
 
 /// Whether Prometheus, asked again, answers otherwise: steps of a range query leave their series in the order of a map of
 /// Go, which is another each time, and that order decides between equal values.
-fn by_chance(pair: &Pair, path: &str, theirs: &Answer, peer: Peer) -> bool {
-    (0..ASKED_AGAIN).any(|_| pair.ask(path).is_ok_and(|(_, again)| difference(&again, theirs, peer, true).is_some()))
+fn by_chance(pair: &Pair, path: &str, (ours, theirs): (&Answer, &Answer), peer: Peer) -> Option<Excuse> {
+    let again: Vec<Answer> = (0..ASKED_AGAIN).filter_map(|_| pair.ask(path).ok()).map(|(_, theirs)| theirs).collect();
+    if again.iter().all(|a| difference(a, theirs, peer, true).is_none()) {
+        return None;
+    }
+    let as_ours = again.iter().any(|a| difference(ours, a, peer, false).is_none());
+    Some(if as_ours { Excuse::ChanceAsOurs } else { Excuse::Chance })
 }
 
 /// Whether the answer hangs on how Prometheus stores its samples. It opens its storage for the times that the selectors of
 /// the query need, and finds info series of other times, for which `info` looks too, only where a chunk reaches into them.
+/// That can only be where a range is shorter than the lookback.
 fn by_layout(node: &Node) -> bool {
     let text = node.render();
-    text.contains("info(") && text.contains('[')
+    let ranges = text.split('[').skip(1).map(|rest| rest.split([']', ':']).next().unwrap_or_default());
+    // A range that is computed may be as short as it likes.
+    let mut short = ranges.map(|range| duration::parse(range.trim()).unwrap_or(0));
+    text.contains("info(") && short.any(|ms| ms < LOOKBACK_MS)
 }
 
 /// When a query is evaluated. For an old peer at another phase of the second than samples and subqueries.
@@ -162,7 +183,7 @@ impl Case<'_> {
         pair.ask(&path(node, times)).is_ok_and(|(ours, theirs)| {
             !ours.lacks()
                 && difference(&ours, &theirs, self.real.peer, ordered(node, times, &theirs)).is_some()
-                && !by_chance(pair, &path(node, times), &theirs, self.real.peer)
+                && by_chance(pair, &path(node, times), (&ours, &theirs), self.real.peer).is_none()
         })
     }
 

@@ -11,6 +11,17 @@ use crate::shrink::Times;
 /// So many differences are made small; it takes seconds each.
 const SHRUNK: usize = 25;
 
+/// Why what differs is not counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Excuse {
+    /// It hangs on how Prometheus cut its chunks.
+    Layout,
+    /// Prometheus answers otherwise when it is asked again.
+    Chance,
+    /// The same, and one of its answers is ours.
+    ChanceAsOurs,
+}
+
 /// The numbers of a run.
 #[derive(Debug, Default)]
 pub(crate) struct Report {
@@ -20,7 +31,9 @@ pub(crate) struct Report {
     lacking: usize,
     differences: usize,
     shrunk: usize,
+    by_layout: usize,
     by_chance: usize,
+    by_chance_as_ours: usize,
 }
 
 impl Report {
@@ -36,9 +49,13 @@ impl Report {
         ours.lacks()
     }
 
-    /// What Prometheus itself does not answer alike each time is no difference.
-    pub(crate) fn by_chance(&mut self) {
-        self.by_chance += 1;
+    /// What Prometheus itself does not answer alike each time, or everywhere, is no difference.
+    pub(crate) fn excused(&mut self, excuse: Excuse) {
+        *match excuse {
+            Excuse::Layout => &mut self.by_layout,
+            Excuse::Chance => &mut self.by_chance,
+            Excuse::ChanceAsOurs => &mut self.by_chance_as_ours,
+        } += 1;
     }
 
     pub(crate) fn differs(&mut self) {
@@ -58,11 +75,12 @@ impl Report {
 
 impl Display for Report {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        let Self { asked, failed, empty, lacking, differences, by_chance, .. } = self;
+        let Self { asked, failed, empty, lacking, differences, by_layout, by_chance, by_chance_as_ours, .. } = self;
         write!(
             f,
             "{asked} queries: {differences} differ, {lacking} not supported yet ({empty} are empty, {failed} errors for \
-             Prometheus, {by_chance} by chance)"
+             Prometheus; not counted: {by_chance_as_ours} it answers otherwise each time and also as we do, {by_chance} \
+             otherwise each time, {by_layout} by the layout of its chunks)"
         )
     }
 }

@@ -66,7 +66,7 @@ fn groups<'q>(
     }
 }
 
-/// As Prometheus: one warning each for NaN, for the largest and for the smallest parameter.
+/// As Prometheus: one warning each for NaN, for the largest parameter above 1 and for the smallest below 0.
 fn warn_of_quantiles(evaluator: &Evaluator<'_>, param: &[f64], pos: PosRange) {
     let bounds = param.iter().filter(|q| !q.is_nan()).fold(None, |bounds: Option<(f64, f64)>, q| {
         let (low, high) = bounds.unwrap_or((*q, *q));
@@ -76,7 +76,11 @@ fn warn_of_quantiles(evaluator: &Evaluator<'_>, param: &[f64], pos: PosRange) {
         check_quantile(f64::NAN, pos, &evaluator.budget);
     }
     if let Some((low, high)) = bounds {
-        check_quantile(high, pos, &evaluator.budget);
-        check_quantile(low, pos, &evaluator.budget);
+        if high > 1.0 {
+            check_quantile(high, pos, &evaluator.budget);
+        }
+        if low < 0.0 {
+            check_quantile(low, pos, &evaluator.budget);
+        }
     }
 }

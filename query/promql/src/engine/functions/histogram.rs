@@ -370,6 +370,10 @@ pub(in crate::engine) fn quantiles<'q>(
 
 /// A number as OpenMetrics writes it: always seen to be a float.
 fn open_metrics_float(v: f64) -> String {
+    if v == 0.0 {
+        // The zero below zero as well.
+        return "0.0".to_owned();
+    }
     let text = float_general(v);
     if v.is_finite() && !text.contains(['.', 'e']) { format!("{text}.0") } else { text }
 }
