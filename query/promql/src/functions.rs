@@ -28,6 +28,29 @@ const fn stable(name: &'static str, args: &'static [ValueType], variadic: i32, r
     Function { name, args, variadic, returns, experimental: false }
 }
 
+/// Whether a function's value changes with the time of evaluation even where its arguments do not.
+#[must_use]
+pub fn depends_on_time(name: &str) -> bool {
+    matches!(
+        name,
+        "day_of_month"
+            | "day_of_week"
+            | "day_of_year"
+            | "days_in_month"
+            | "end"
+            | "hour"
+            | "minute"
+            | "month"
+            | "predict_linear"
+            | "range"
+            | "start"
+            | "step"
+            | "time"
+            | "timestamp"
+            | "year"
+    )
+}
+
 const fn experimental(name: &'static str, args: &'static [ValueType], variadic: i32, returns: ValueType) -> Function {
     Function { name, args, variadic, returns, experimental: true }
 }

@@ -15,7 +15,7 @@ use crate::{
         AggregateExpr, AggregateOp, AtModifier, BinaryExpr, BinaryOp, Call, DurationExpr, Expr, Extension,
         MatrixSelector, PosRange, StringLiteral, SubqueryExpr, ValueType, VectorMatching, VectorSelector,
     },
-    functions::Function,
+    functions::{Function, depends_on_time},
 };
 
 /// One node of the plan.
@@ -109,25 +109,6 @@ pub(super) struct Binary<'q> {
     pub(super) matching: Option<&'q VectorMatching>,
     pub(super) return_bool: bool,
 }
-
-/// Functions whose value depends on the time of evaluation even when their arguments do not.
-const DEPENDS_ON_TIME: [&str; 15] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "end",
-    "hour",
-    "minute",
-    "month",
-    "year",
-    "predict_linear",
-    "range",
-    "start",
-    "step",
-    "time",
-    "timestamp",
-];
 
 /// Builds the plan of a whole query.
 pub(super) fn build<'q>(expr: &'q Expr, times: QueryTimes, options: &QueryOptions) -> Result<Node<'q>> {
@@ -289,7 +270,7 @@ impl Planner<'_> {
         // The timestamp of a sample found by a fixed selector does not change, that of a computed value does.
         let fixed_timestamp =
             name == "timestamp" && all_invariant && args.iter().all(|a| matches!(a.node.kind, Kind::Instant(_)));
-        let invariant = all_invariant && (fixed_timestamp || !DEPENDS_ON_TIME.contains(&name));
+        let invariant = all_invariant && (fixed_timestamp || !depends_on_time(name));
         let args = args.into_iter().map(|a| if invariant { a.node } else { a.finish() }).collect();
         let node = Node { kind: Kind::Call { func: c.func, args }, returns: c.func.returns, pos: c.pos };
         Ok(Built { node, invariant, wrap: invariant })

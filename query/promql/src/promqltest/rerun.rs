@@ -12,27 +12,9 @@ use super::{
 use crate::{
     ast::{AtModifier, Expr},
     engine::{InstantSample, QueryOutput, QueryValue, SampleValue},
+    functions::depends_on_time,
     parse,
 };
-
-/// Functions whose results change with the time of evaluation, whatever their arguments.
-const TIME_DEPENDENT: [&str; 15] = [
-    "days_in_month",
-    "day_of_month",
-    "day_of_week",
-    "day_of_year",
-    "end",
-    "hour",
-    "minute",
-    "month",
-    "predict_linear",
-    "range",
-    "start",
-    "step",
-    "time",
-    "timestamp",
-    "year",
-];
 
 /// Calls that stand for other values in a range query.
 #[expect(clippy::unwrap_used, reason = "the pattern is a constant that a test compiles")]
@@ -71,7 +53,7 @@ fn fix(expr: &mut Expr, at: i64) -> bool {
         Expr::Matrix(m) => set(&mut m.selector.at),
         // What is below it is relative to its time.
         Expr::Subquery(s) => set(&mut s.at),
-        Expr::Call(c) => !TIME_DEPENDENT.contains(&c.func.name) && c.args.iter_mut().all(|a| fix(a, at)),
+        Expr::Call(c) => !depends_on_time(c.func.name) && c.args.iter_mut().all(|a| fix(a, at)),
         Expr::Aggregate(a) => fix(&mut a.expr, at) && a.param.as_deref_mut().is_none_or(|p| fix(p, at)),
         Expr::Binary(b) => fix(&mut b.lhs, at) && fix(&mut b.rhs, at),
         Expr::Unary(u) => fix(&mut u.expr, at),
