@@ -65,6 +65,44 @@ pub enum StorageError {
         /// What was seen.
         reason: String,
     },
+    /// A row with this primary key is there already.
+    #[error("table {table:?} has a row with the primary key {key} already")]
+    UniqueViolation {
+        /// The table.
+        table: String,
+        /// The key's values as text.
+        key: String,
+    },
+    /// A row has no value in a column that must have one.
+    #[error("column {column:?} of table {table:?} must have a value")]
+    NotNullViolation {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// A transaction contradicts one that committed while it ran; nothing of it is written.
+    #[error("the transaction conflicts with another one that committed before it ({reason}); do it again")]
+    Conflict {
+        /// What contradicts.
+        reason: String,
+    },
+    /// There is no such table.
+    #[error("there is no table {0:?}")]
+    UnknownTable(String),
+    /// There is a table of this name already.
+    #[error("there is a table {0:?} already")]
+    TableExists(String),
+    /// A table cannot have more fields.
+    #[error("table {table:?} has {limit} fields, the most it may have; the row's field {field:?} would be one more")]
+    TooManyFields {
+        /// The table.
+        table: String,
+        /// The field that found no place.
+        field: String,
+        /// How many a table may have.
+        limit: usize,
+    },
     /// The memory budget does not allow another series.
     #[error("memory budget of {budget_bytes} bytes is used up by {series} series; new series are refused. {offender}")]
     OverBudget {

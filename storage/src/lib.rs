@@ -16,6 +16,7 @@ pub mod model;
 pub mod read;
 pub mod rng;
 pub mod segment;
+pub mod table;
 pub mod vfs;
 pub mod wal;
 

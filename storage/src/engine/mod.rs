@@ -22,6 +22,7 @@ mod retention;
 mod snapshot;
 mod state;
 mod stats;
+mod transaction;
 mod verify;
 
 use std::sync::{
@@ -35,6 +36,7 @@ pub use appender::{Appender, SampleRejection, SeriesRef};
 pub use options::{Durability, EngineOptions};
 pub use snapshot::Snapshot;
 pub use stats::{EngineStats, LabelCardinality};
+pub use transaction::{OnConflict, Savepoint, Transaction};
 pub use verify::{VerifiedFile, VerifyReport};
 
 use crate::{

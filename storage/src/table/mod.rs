@@ -1,0 +1,17 @@
+//! Event tables: rows of typed columns beside the samples, in the same log, catalog and segments.
+//!
+//! A table has declared columns, and, when it is dynamic, any number of fields that came with its rows. Rows travel as
+//! [`Rows`]: a column for each pair of field and kind that occurs, as Arrow arrays. What queries read is a
+//! [`TableSnapshot`](snapshot::TableSnapshot) of [`Part`](part::Part)s: batches in memory and immutable segments.
+
+pub mod definition;
+pub mod kind;
+pub mod part;
+pub mod rows;
+pub mod snapshot;
+
+pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, TableId};
+pub use kind::{ColumnKey, Kind, ListKind};
+pub use part::{BLOCK_ROWS, ColumnStatistics, Needle, Part};
+pub use rows::Rows;
+pub use snapshot::{TableSnapshot, TablesView};

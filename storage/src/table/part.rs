@@ -1,0 +1,86 @@
+//! Parts of a table as queries read them: a batch in memory or a segment, in blocks of rows.
+
+use std::{fmt::Debug, ops::RangeInclusive, sync::Arc};
+
+use arrow_array::{ArrayRef, UInt64Array};
+use roaring::RoaringBitmap;
+
+use super::kind::ColumnKey;
+use crate::Result;
+
+/// Rows of a block; the last block of a part may have fewer.
+pub const BLOCK_ROWS: usize = 8_192;
+
+/// Rows that are read together. A row's ordinal is its place in the part; block `b` holds the ordinals from
+/// `b * BLOCK_ROWS`.
+pub trait Part: Send + Sync + Debug {
+    /// How many rows there are, deleted ones included.
+    fn len(&self) -> usize;
+
+    /// Whether there is none.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// How many blocks there are.
+    fn blocks(&self) -> usize {
+        self.len().div_ceil(BLOCK_ROWS)
+    }
+
+    /// The columns that some row has a value of, sorted.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn columns(&self) -> Result<Arc<[ColumnKey]>>;
+
+    /// What is known of a column's values in one block without reading them. A column that no row of the block has a
+    /// value of has only nulls.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn statistics(&self, key: &ColumnKey, block: usize) -> Result<ColumnStatistics>;
+
+    /// A column's values in one block: an array of the kind's Arrow type, as long as the block; nulls where a row has
+    /// none, all nulls when the part does not have the column.
+    ///
+    /// # Errors
+    /// When a block cannot be read or its checksum does not fit.
+    fn read(&self, key: &ColumnKey, block: usize) -> Result<ArrayRef>;
+
+    /// The row ids of one block.
+    ///
+    /// # Errors
+    /// When a block cannot be read or its checksum does not fit.
+    fn row_ids(&self, block: usize) -> Result<UInt64Array>;
+
+    /// The lowest and the highest row id.
+    fn row_id_bounds(&self) -> RangeInclusive<u64>;
+
+    /// The ordinals of all rows that may fulfil the needle: a superset. `None` when no index can tell.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn find(&self, key: &ColumnKey, needle: &Needle<'_>) -> Result<Option<RoaringBitmap>>;
+}
+
+/// What an index is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Needle<'a> {
+    /// Rows whose text is this, or whose list has this text as an element.
+    Value(&'a str),
+    /// Rows whose text has this word: a maximal run of letters and digits, compared in lower case.
+    Token(&'a str),
+}
+
+/// What is known of a column's values in a block. Bounds may be wider than the values; `None` when not known.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnStatistics {
+    /// Rows without a value.
+    pub nulls: usize,
+    /// An array of one value that no value is below. Floats: NaNs are ignored.
+    pub min: Option<ArrayRef>,
+    /// An array of one value that no value is above. Floats: NaNs are ignored.
+    pub max: Option<ArrayRef>,
+    /// Whether the bounds are values that occur, so that they answer min and max.
+    pub exact: bool,
+}
