@@ -8,6 +8,7 @@ pub mod definition;
 pub mod kind;
 pub mod part;
 pub mod rows;
+pub mod segment;
 pub mod snapshot;
 
 pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, TableId};
