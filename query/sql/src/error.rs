@@ -30,3 +30,31 @@ pub struct SqlError {
     /// Where in the statement's text: characters, from 1.
     pub position: Option<usize>,
 }
+
+impl SqlError {
+    /// An error of this code.
+    #[must_use]
+    pub fn new(state: &[u8; 5], message: impl Into<String>) -> Self {
+        Self { state: SqlState(*state), message: message.into(), detail: None, hint: None, position: None }
+    }
+
+    /// Refuses what is not supported, by name (`0A000`).
+    #[must_use]
+    pub fn unsupported(what: impl std::fmt::Display) -> Self {
+        Self::new(b"0A000", format!("{what} is not supported"))
+    }
+
+    /// The same with a hint what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with more of what happened.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}

@@ -3,7 +3,10 @@
 //! A [`SqlEngine`] belongs to a database; each connection has a [`Session`] of it. Nothing here knows a wire: results are
 //! streams of Arrow record batches, errors carry SQLSTATE codes.
 
+pub mod catalog;
 mod error;
+pub mod functions;
+pub mod objects;
 mod outcome;
 mod session;
 
