@@ -8,7 +8,9 @@ mod error;
 pub mod functions;
 pub mod objects;
 mod outcome;
+mod scan;
 mod session;
+pub mod types;
 
 pub use error::{Result, SqlError, SqlState};
 pub use outcome::{CopyIn, CopyOptions, Outcome, RowStream};
