@@ -205,7 +205,9 @@ fn plan_error(reason: &str) -> SqlError {
         let name = table.rsplit('.').next().unwrap_or(table);
         return SqlError::new(b"42P01", format!("relation \"{name}\" does not exist"));
     }
-    if reason.starts_with("Invalid function") || reason.contains("No function matches the given name and argument types") {
+    if reason.starts_with("Invalid function")
+        || reason.contains("No function matches the given name and argument types")
+    {
         return SqlError::new(b"42883", reason);
     }
     if reason.contains("must be in the GROUP BY clause") || reason.contains("must appear in the GROUP BY clause") {

@@ -80,9 +80,8 @@ fn question(filter: &Expr, layout: &Layout) -> Option<Search> {
             Some(Search::Any(vec![question(left, layout)?, question(right, layout)?]))
         }
         Expr::BinaryExpr(BinaryExpr { left, op: Operator::Eq, right }) => {
-            let (key, value) = key_of(left, layout)
-                .zip(text_of(right))
-                .or_else(|| key_of(right, layout).zip(text_of(left)))?;
+            let (key, value) =
+                key_of(left, layout).zip(text_of(right)).or_else(|| key_of(right, layout).zip(text_of(left)))?;
             Some(Search::Value(key, value))
         }
         Expr::InList(InList { expr, list, negated: false }) if list.len() <= MOST_VALUES => {

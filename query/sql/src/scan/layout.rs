@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, ListArray},
     compute::{cast, kernels::zip::zip},
     datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType},
 };
@@ -104,7 +104,9 @@ fn field_of(name: &str, source: &Source) -> Field {
         Source::One(key) => {
             let data_type = match key.kind {
                 Kind::Nanos | Kind::Micros => {
-                    let DataType::Timestamp(unit, _) = key.kind.arrow() else { return Field::new(name, DataType::Null, true) };
+                    let DataType::Timestamp(unit, _) = key.kind.arrow() else {
+                        return Field::new(name, DataType::Null, true);
+                    };
                     DataType::Timestamp(unit, Some(UTC.into()))
                 }
                 other => other.arrow(),
@@ -136,7 +138,8 @@ impl LayoutColumn {
                     return Ok(integers);
                 }
                 let is_float = arrow::compute::is_not_null(&floats).map_err(internal)?;
-                zip(&is_float, floats.as_primitive::<Float64Type>(), integers.as_primitive::<Float64Type>()).map_err(internal)
+                zip(&is_float, floats.as_primitive::<Float64Type>(), integers.as_primitive::<Float64Type>())
+                    .map_err(internal)
             }
             Source::Mixed(keys) => {
                 let arrays: Result<Vec<(Kind, ArrayRef)>> =
@@ -149,7 +152,12 @@ impl LayoutColumn {
 
     /// Values as queries see them: moments have a zone, decimals their precision. No value is copied.
     pub(crate) fn as_seen(&self, values: ArrayRef) -> ArrayRef {
-        match &self.data_type {
+        Self::as_type(&self.data_type, values)
+    }
+
+    /// Values as they are held, as this type of the same values.
+    pub(crate) fn as_type(data_type: &DataType, values: ArrayRef) -> ArrayRef {
+        match data_type {
             DataType::Timestamp(_, Some(zone)) => match values.data_type() {
                 DataType::Timestamp(arrow::datatypes::TimeUnit::Nanosecond, None) => {
                     Arc::new(values.as_primitive::<TimestampNanosecondType>().clone().with_timezone(Arc::clone(zone)))
@@ -166,6 +174,18 @@ impl LayoutColumn {
                     Err(_) => values,
                 }
             }
+            DataType::List(field) => match field.data_type() {
+                DataType::Timestamp(..) | DataType::Decimal128(..) => {
+                    let list = values.as_list::<i32>();
+                    let inner = Self::as_type(field.data_type(), Arc::clone(list.values()));
+                    let offsets = list.offsets().clone();
+                    match ListArray::try_new(Arc::clone(field), offsets, inner, list.nulls().cloned()) {
+                        Ok(list) => Arc::new(list),
+                        Err(_) => values,
+                    }
+                }
+                _ => values,
+            },
             _ => values,
         }
     }

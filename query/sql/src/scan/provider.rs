@@ -64,11 +64,9 @@ impl TableScanProvider {
 fn unqualified(expr: Expr) -> PlanResult<Expr> {
     let changed = expr.transform(|expr| {
         Ok(match expr {
-            Expr::Column(column) if column.relation.is_some() => {
-                datafusion::common::tree_node::Transformed::yes(Expr::Column(
-                    datafusion::common::Column::new_unqualified(column.name),
-                ))
-            }
+            Expr::Column(column) if column.relation.is_some() => datafusion::common::tree_node::Transformed::yes(
+                Expr::Column(datafusion::common::Column::new_unqualified(column.name)),
+            ),
             other => datafusion::common::tree_node::Transformed::no(other),
         })
     })?;
@@ -118,12 +116,20 @@ impl TableProvider for TableScanProvider {
             let outside = filter.exists(|expr| {
                 Ok(matches!(
                     expr,
-                    Expr::ScalarSubquery(_) | Expr::Exists(_) | Expr::InSubquery(_) | Expr::SetComparison(_)
-                        | Expr::OuterReferenceColumn(..) | Expr::Placeholder(_)
+                    Expr::ScalarSubquery(_)
+                        | Expr::Exists(_)
+                        | Expr::InSubquery(_)
+                        | Expr::SetComparison(_)
+                        | Expr::OuterReferenceColumn(..)
+                        | Expr::Placeholder(_)
                 ))
             })?;
             let volatile = filter.is_volatile();
-            Ok(if outside || volatile { TableProviderFilterPushDown::Unsupported } else { TableProviderFilterPushDown::Exact })
+            Ok(if outside || volatile {
+                TableProviderFilterPushDown::Unsupported
+            } else {
+                TableProviderFilterPushDown::Exact
+            })
         });
         told.collect()
     }

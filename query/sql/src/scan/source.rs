@@ -9,7 +9,10 @@ use std::{
 use arrow::datatypes::SchemaRef;
 use chronolith_storage::table::BLOCK_ROWS;
 use datafusion::{
-    common::{ColumnStatistics, ScalarValue, Statistics, config::ConfigOptions, stats::Precision, tree_node::TreeNodeRecursion},
+    common::{
+        ColumnStatistics, ScalarValue, Statistics, config::ConfigOptions, stats::Precision,
+        tree_node::TreeNodeRecursion,
+    },
     datasource::source::DataSource,
     error::Result as PlanResult,
     execution::{SendableRecordBatchStream, TaskContext},
@@ -253,7 +256,10 @@ impl DataSource for TableSource {
 
     /// Reads the blocks with the first rows of the order first: the rows themselves are sorted above, but the bound that
     /// ORDER BY ... LIMIT pushes down then soon leaves out all other blocks.
-    fn try_pushdown_sort(&self, order: &[PhysicalSortExpr]) -> PlanResult<SortOrderPushdownResult<Arc<dyn DataSource>>> {
+    fn try_pushdown_sort(
+        &self,
+        order: &[PhysicalSortExpr],
+    ) -> PlanResult<SortOrderPushdownResult<Arc<dyn DataSource>>> {
         let Some(first) = order.first() else { return Ok(SortOrderPushdownResult::Unsupported) };
         let Some(by) = first.expr.downcast_ref::<Column>() else { return Ok(SortOrderPushdownResult::Unsupported) };
         let descending = first.options.descending;
@@ -261,7 +267,9 @@ impl DataSource for TableSource {
         let blocks = self.all_blocks();
         let statistics =
             BlockStatistics { layout: &self.scanned.layout, parts: &self.scanned.table.parts, blocks: &blocks };
-        let Some(bounds) = statistics.bounds(column, descending) else { return Ok(SortOrderPushdownResult::Unsupported) };
+        let Some(bounds) = statistics.bounds(column, descending) else {
+            return Ok(SortOrderPushdownResult::Unsupported);
+        };
         let places = arrow::compute::sort_to_indices(&bounds, Some(first.options), None)?;
         let sorted: Vec<BlockRef> = places.values().iter().map(|&at| blocks[at as usize]).collect();
         let count = self.partitions.len();

@@ -26,22 +26,30 @@ pub(crate) fn assign(values: &ArrayRef, column_type: &ColumnType, zone: &str) ->
     let wanted = kind.arrow();
     let values = match values.data_type() {
         DataType::Null => return Ok(arrow::array::new_null_array(&wanted, values.len())),
-        DataType::Dictionary(_, of) => &cast_with_options(values, of, &strict()).map_err(|e| cast_error(&e, column_type))?,
+        DataType::Dictionary(_, of) => {
+            &cast_with_options(values, of, &strict()).map_err(|e| cast_error(&e, column_type))?
+        }
         _ => values,
     };
     match (values.data_type(), column_type) {
         (DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View, _) => {
-            let texts = cast_with_options(values, &DataType::Utf8View, &strict()).map_err(|e| cast_error(&e, column_type))?;
+            let texts =
+                cast_with_options(values, &DataType::Utf8View, &strict()).map_err(|e| cast_error(&e, column_type))?;
             assign_texts(texts.as_string_view(), column_type, zone)
         }
         (
             _,
-            ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Char(_) | ColumnType::Json | ColumnType::Jsonb
+            ColumnType::Text
+            | ColumnType::Varchar(_)
+            | ColumnType::Char(_)
+            | ColumnType::Json
+            | ColumnType::Jsonb
             | ColumnType::Uuid,
         ) => assign_texts(&texts_of(values)?, column_type, zone),
-        (DataType::Timestamp(_, from), ColumnType::Timestamp | ColumnType::TimestampTz | ColumnType::TimestampNanos) => {
-            timestamps(values, from.as_deref(), column_type, zone)
-        }
+        (
+            DataType::Timestamp(_, from),
+            ColumnType::Timestamp | ColumnType::TimestampTz | ColumnType::TimestampNanos,
+        ) => timestamps(values, from.as_deref(), column_type, zone),
         (DataType::Float32 | DataType::Float64, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8) => {
             rounded(values, column_type)
         }
@@ -122,7 +130,9 @@ fn cast_error(error: &ArrowError, column_type: &ColumnType) -> SqlError {
 
 fn assign_texts(texts: &StringViewArray, column_type: &ColumnType, zone: &str) -> Result<ArrayRef> {
     // Texts that need no check are not copied.
-    if matches!(column_type, ColumnType::Text | ColumnType::Varchar(None)) && texts.iter().flatten().all(|t| !t.contains('\0')) {
+    if matches!(column_type, ColumnType::Text | ColumnType::Varchar(None))
+        && texts.iter().flatten().all(|t| !t.contains('\0'))
+    {
         return Ok(Arc::new(texts.clone()));
     }
     parse_texts(texts.iter(), column_type, zone)
@@ -130,9 +140,9 @@ fn assign_texts(texts: &StringViewArray, column_type: &ColumnType, zone: &str) -
 
 /// The texts of values of any type.
 pub(crate) fn texts_of(values: &ArrayRef) -> Result<StringViewArray> {
-    let options = FormatOptions::default().with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f")).with_timestamp_tz_format(
-        Some("%Y-%m-%d %H:%M:%S%.f%:z"),
-    );
+    let options = FormatOptions::default()
+        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
+        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
     let internal = |e: ArrowError| SqlError::new(b"XX000", e.to_string());
     let formatter = ArrayFormatter::try_new(values, &options).map_err(internal)?;
     let mut out = StringViewBuilder::with_capacity(values.len());
@@ -174,7 +184,9 @@ fn timestamps(values: &ArrayRef, from: Option<&str>, column_type: &ColumnType, z
     };
     let cast = cast_with_options(&moved, &target, &strict()).map_err(fail)?;
     Ok(match unit {
-        TimeUnit::Nanosecond => Arc::new(cast.as_primitive::<TimestampNanosecondType>().clone().with_timezone_opt(None::<&str>)),
+        TimeUnit::Nanosecond => {
+            Arc::new(cast.as_primitive::<TimestampNanosecondType>().clone().with_timezone_opt(None::<&str>))
+        }
         _ => Arc::new(cast.as_primitive::<TimestampMicrosecondType>().clone().with_timezone_opt(None::<&str>)),
     })
 }
@@ -190,9 +202,9 @@ fn rounded(values: &ArrayRef, column_type: &ColumnType) -> Result<ArrayRef> {
         let integers: arrow::array::PrimitiveArray<T> = floats.try_unary(|value| {
             let rounded = value.round_ties_even();
             let integer = if rounded.is_nan() { None } else { Some(rounded as i128) };
-            integer.and_then(|i| T::Native::try_from(i).ok()).ok_or_else(|| {
-                SqlError::new(b"22003", format!("{} out of range", type_text(column_type)))
-            })
+            integer
+                .and_then(|i| T::Native::try_from(i).ok())
+                .ok_or_else(|| SqlError::new(b"22003", format!("{} out of range", type_text(column_type))))
         })?;
         Ok(Arc::new(integers))
     }

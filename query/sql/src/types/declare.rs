@@ -133,7 +133,9 @@ fn numeric(info: &ExactNumberInfo) -> Result<ColumnType> {
         (Ok(precision), Ok(scale)) if fits => Ok(ColumnType::Numeric { precision: Some(precision), scale }),
         _ => Err(SqlError::new(
             b"22023",
-            format!("NUMERIC({precision}, {scale}) is not between 1 and {MOST_DIGITS} digits, with a scale of 0 to as many"),
+            format!(
+                "NUMERIC({precision}, {scale}) is not between 1 and {MOST_DIGITS} digits, with a scale of 0 to as many"
+            ),
         )),
     }
 }

@@ -13,7 +13,7 @@ use chronolith_storage::table::ColumnType;
 
 pub(crate) use assign::{assign, check_not_null};
 pub(crate) use declare::{declared_type, is_serial};
-pub(crate) use parse::parse_texts;
+pub(crate) use parse::{parse_texts, parse_zone};
 pub(crate) use planner::PgTypes;
 
 /// The key in a field's metadata that names the PostgreSQL type where Arrow's alone does not tell it.
@@ -68,7 +68,9 @@ pub fn type_name(column_type: &ColumnType) -> String {
 /// PostgreSQL's type modifier, if the type has one.
 pub fn type_modifier(column_type: &ColumnType) -> Option<i32> {
     match column_type {
-        ColumnType::Varchar(Some(length)) | ColumnType::Char(length) => Some(i32::try_from(*length).ok()?.saturating_add(4)),
+        ColumnType::Varchar(Some(length)) | ColumnType::Char(length) => {
+            Some(i32::try_from(*length).ok()?.saturating_add(4))
+        }
         ColumnType::Numeric { precision: Some(precision), scale } => {
             Some(((i32::from(*precision) << 16) | i32::from(*scale)) + 4)
         }

@@ -4,18 +4,18 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        ArrayRef, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder,
-        make_array, timezone::Tz,
+        ArrayRef, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder, make_array, timezone::Tz,
     },
     compute::kernels::cast_utils::{Parser, parse_interval_month_day_nano, string_to_datetime},
     datatypes::{
-        ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type, Int32Type,
-        Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType, TimestampNanosecondType,
+        ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type,
+        Int32Type, Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
+        TimestampNanosecondType,
     },
 };
 use chronolith_storage::table::ColumnType;
 
-use super::{type_text, UTC};
+use super::{UTC, type_text};
 use crate::error::{Result, SqlError};
 
 /// The values of a column of this type that these texts stand for; the array is of the kind's Arrow type. Moments
@@ -120,7 +120,8 @@ fn utc() -> Result<Tz> {
 /// # Errors
 /// `22023` when there is no such zone.
 pub(crate) fn parse_zone(zone: &str) -> Result<Tz> {
-    zone.parse().map_err(|_| SqlError::new(b"22023", format!("invalid value for parameter \"TimeZone\": {}", quoted(zone))))
+    zone.parse()
+        .map_err(|_| SqlError::new(b"22023", format!("invalid value for parameter \"TimeZone\": {}", quoted(zone))))
 }
 
 fn quoted(text: &str) -> String {
