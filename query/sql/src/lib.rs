@@ -4,6 +4,7 @@
 //! streams of Arrow record batches, errors carry SQLSTATE codes.
 
 mod error;
+pub mod functions;
 mod outcome;
 mod session;
 
