@@ -4,47 +4,69 @@
 //! result and a function over columns ([`scalar`]) or a kernel over states ([`aggregate`]).
 
 mod aggregate;
+mod asof;
+mod asof_exec;
 mod bucket;
+mod datetime;
 mod ddsketch;
+mod extension;
 mod funnels;
+mod gapfill;
+mod gapfill_exec;
 mod hll;
 mod interval;
 pub mod json;
+mod lateral;
+mod literals;
 mod planner;
 mod quantiles;
+mod rewrite;
 mod scalar;
 mod sessions;
 mod sketches;
 mod t_test;
+mod text;
 mod times;
+mod to_char;
 mod top_k;
 mod vectors;
 
 use std::sync::Arc;
 
-use datafusion::{execution::FunctionRegistry, prelude::SessionContext, sql::sqlparser::ast::Statement};
+use datafusion::{
+    common::DataFusionError,
+    execution::{FunctionRegistry, SessionStateBuilder},
+    prelude::SessionContext,
+    sql::sqlparser::{ast::Statement, tokenizer::TokenWithSpan},
+};
 
-use crate::error::Result;
+use crate::error::{Result, SqlError, SqlState};
 
 /// Makes all functions known to a context. It is called once; sessions share what it registered.
 ///
 /// # Errors
 /// When DataFusion refuses one.
 pub fn register(ctx: &SessionContext) -> Result<()> {
-    register_all(ctx).map_err(|error| crate::error::SqlError {
-        state: crate::error::SqlState(*b"XX000"),
-        message: error.to_string(),
-        detail: None,
-        hint: None,
-        position: None,
-    })
+    register_all(ctx).map_err(|error| refused(*b"XX000", &error))
 }
 
 fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     let state = ctx.state_ref();
     let mut state = state.write();
-    let scalars = [bucket::scalars(), json::builders(), json::operators(), sketches::scalars(), vectors::scalars()];
-    for function in scalars.into_iter().flatten() {
+    let scalars = [
+        vec![asof::scalar(), to_char::scalar()],
+        datetime::scalars(),
+        text::scalars(),
+        bucket::scalars(),
+        gapfill::scalars(),
+        json::builders(),
+        json::operators(),
+        sketches::scalars(),
+        vectors::scalars(),
+    ];
+    let uuid =
+        datafusion::functions::string::uuid().as_ref().clone().with_aliases(["gen_random_uuid", "uuid_generate_v4"]);
+    for function in scalars.into_iter().flatten().chain([uuid]) {
         state.register_udf(Arc::new(function))?;
     }
     let aggregates = [
@@ -59,7 +81,19 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         state.register_udaf(Arc::new(function))?;
     }
     state.register_udwf(Arc::new(sessions::window()))?;
-    state.register_expr_planner(Arc::new(planner::Planner))
+    state.register_expr_planner(Arc::new(planner::Planner))?;
+    state.add_analyzer_rule(Arc::new(literals::TimeLiterals));
+    state.add_analyzer_rule(Arc::new(lateral::LateralRule));
+    state.add_analyzer_rule(Arc::new(gapfill::GapFillRule));
+    state.add_analyzer_rule(Arc::new(asof::AsofRule));
+    *state =
+        SessionStateBuilder::new_from_existing(state.clone()).with_query_planner(Arc::new(extension::Planner)).build();
+    Ok(())
+}
+
+/// Makes tokens that the parser does not know ones that it knows, before they are parsed: `ASOF LEFT JOIN`.
+pub fn rewrite_tokens(tokens: &mut Vec<TokenWithSpan>) {
+    asof::rewrite_tokens(tokens);
 }
 
 /// Rewrites what of a statement DataFusion does not plan as it stands, before it is planned.
@@ -67,6 +101,9 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
 /// # Errors
 /// When the statement uses a function or an operator in a way that is refused.
 pub fn rewrite_statement(statement: &mut Statement) -> Result<()> {
-    let _ = statement;
-    Ok(())
+    rewrite::statement(statement).map_err(|error| refused(*b"0A000", &error))
+}
+
+fn refused(state: [u8; 5], error: &DataFusionError) -> SqlError {
+    SqlError { state: SqlState(state), message: error.strip_backtrace(), detail: None, hint: None, position: None }
 }

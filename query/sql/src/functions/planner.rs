@@ -14,7 +14,7 @@ use datafusion::{
         first_last::{first_value_udaf, last_value_udaf},
     },
     logical_expr::{
-        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GetFieldAccess, Signature, Volatility,
+        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GetFieldAccess, Signature, Volatility, cast,
         expr::AggregateFunction,
         function::AccumulatorArgs,
         planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr},
@@ -103,9 +103,33 @@ fn vector(expr: Expr, schema: &DFSchema) -> Expr {
     if is_text(&expr, schema) { vectors::of_text().call(vec![expr]) } else { expr }
 }
 
+/// A date plus or minus a number of days, or the days between two dates.
+fn days(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let (of_left, of_right) = (left.get_type(schema).ok()?, right.get_type(schema).ok()?);
+    let number = |e: &Expr| cast(cast(e.clone(), DataType::Int32), DataType::Int64);
+    match (op, of_left, of_right) {
+        (BinaryOperator::Minus, DataType::Date32, DataType::Date32) => {
+            Some(cast(number(left) - number(right), DataType::Int32))
+        }
+        (BinaryOperator::Minus, DataType::Date32, of) if of.is_integer() => {
+            Some(cast(cast(number(left) - right.clone(), DataType::Int32), DataType::Date32))
+        }
+        (BinaryOperator::Plus, DataType::Date32, of) if of.is_integer() => {
+            Some(cast(cast(number(left) + right.clone(), DataType::Int32), DataType::Date32))
+        }
+        (BinaryOperator::Plus, of, DataType::Date32) if of.is_integer() => {
+            Some(cast(cast(left.clone() + number(right), DataType::Int32), DataType::Date32))
+        }
+        _ => None,
+    }
+}
+
 impl ExprPlanner for Planner {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
+        if let Some(planned) = days(&op, &left, &right, schema) {
+            return Ok(PlannerResult::Planned(planned));
+        }
         let distance = match &op {
             BinaryOperator::Spaceship => Some(vectors::cosine_distance()),
             BinaryOperator::LtDashGt => Some(vectors::l2_distance()),
@@ -194,6 +218,6 @@ impl ExprPlanner for Planner {
             ("jsonb_object_agg", _) => return plan_err!("{name} takes a key and a value"),
             _ => return plan_err!("{name} takes one argument, not {}", args.len()),
         };
-        Ok(PlannerResult::Planned(planned.alias(name)))
+        Ok(PlannerResult::Planned(planned))
     }
 }

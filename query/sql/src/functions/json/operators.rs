@@ -3,11 +3,8 @@
 use std::{borrow::Cow, sync::Arc};
 
 use arrow::{
-    array::{
-        Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListBuilder, StringViewArray, StringViewBuilder,
-        StructBuilder,
-    },
-    datatypes::{DataType, Field, Fields, Int64Type},
+    array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, ListBuilder, StringViewArray, StringViewBuilder},
+    datatypes::{DataType, Field, Int64Type},
 };
 use datafusion::{
     common::{Result, exec_err},
@@ -38,10 +35,6 @@ fn boolean(_: &[DataType]) -> Result<DataType> {
 
 fn list(of: DataType) -> DataType {
     DataType::List(Arc::new(Field::new_list_field(of, true)))
-}
-
-fn pair() -> Fields {
-    Fields::from(vec![Field::new("key", DataType::Utf8View, true), Field::new("value", DataType::Utf8View, true)])
 }
 
 /// The function that an operator calls.
@@ -101,9 +94,9 @@ pub(in super::super) fn scalars() -> Vec<ScalarUDF> {
         .typed("jsonb"),
         Scalar::new("json_elements_list", ONE, |_| Ok(list(DataType::Utf8View)), |call| elements(call, false)),
         Scalar::new("json_elements_text_list", ONE, |_| Ok(list(DataType::Utf8View)), |call| elements(call, true)),
+        Scalar::new("json_values_list", ONE, |_| Ok(list(DataType::Utf8View)), |call| values(call, false)),
+        Scalar::new("json_values_text_list", ONE, |_| Ok(list(DataType::Utf8View)), |call| values(call, true)),
         Scalar::new("json_keys_list", ONE, |_| Ok(list(DataType::Utf8View)), keys),
-        Scalar::new("json_each_list", ONE, |_| Ok(list(DataType::Struct(pair()))), |call| each(call, false)),
-        Scalar::new("json_each_text_list", ONE, |_| Ok(list(DataType::Struct(pair()))), |call| each(call, true)),
     ];
     of.into_iter().map(Scalar::udf).collect()
 }
@@ -476,20 +469,11 @@ fn keys(call: &Call<'_>) -> Result<ArrayRef> {
     Ok(Arc::new(builder.finish()))
 }
 
-fn each(call: &Call<'_>, text: bool) -> Result<ArrayRef> {
-    let fields: Vec<Box<dyn arrow::array::ArrayBuilder>> =
-        vec![Box::new(StringViewBuilder::new()), Box::new(StringViewBuilder::new())];
-    let mut builder = ListBuilder::new(StructBuilder::new(pair(), fields));
+fn values(call: &Call<'_>, text: bool) -> Result<ArrayRef> {
+    let mut builder = ListBuilder::new(StringViewBuilder::new());
     for json in &call.text(0)? {
-        for (key, value) in json.map(object).transpose()?.unwrap_or_default() {
-            let pairs = builder.values();
-            if let Some(keys) = pairs.field_builder::<StringViewBuilder>(0) {
-                keys.append_value(key);
-            }
-            if let Some(values) = pairs.field_builder::<StringViewBuilder>(1) {
-                appended(values, Some(value), text)?;
-            }
-            pairs.append(true);
+        for (_, value) in json.map(object).transpose()?.unwrap_or_default() {
+            appended(builder.values(), Some(value), text)?;
         }
         builder.append(json.is_some());
     }

@@ -107,7 +107,7 @@ impl Json {
         let (open, close, empty) = match self {
             Self::Array(values) => ('[', ']', values.is_empty()),
             Self::Object(fields) => ('{', '}', fields.is_empty()),
-            scalar => return drop(write!(out, "{scalar}")),
+            scalar => return out.push_str(&scalar.to_string()),
         };
         out.push(open);
         let (nothing, no_fields) = (Vec::new(), Vec::new());
@@ -225,7 +225,9 @@ pub(in super::super) fn from_arrow(array: &ArrayRef, row: usize) -> Result<Json>
         T::Timestamp(_, zone) => {
             let micros = T::Timestamp(TimeUnit::Microsecond, zone.clone());
             let text = written(&cast(&array.slice(row, 1), &micros)?, 0)?;
-            Ok(Json::String(text.replace('Z', "+00:00").into()))
+            let (clock, zone) = text.split_at(text.find(['Z', '+']).unwrap_or(text.len()));
+            let clock = if clock.contains('.') { clock.trim_end_matches('0').trim_end_matches('.') } else { clock };
+            Ok(Json::String(format!("{clock}{}", zone.replace('Z', "+00:00")).into()))
         }
         _ => Ok(Json::String(written(array, row)?.into())),
     }
