@@ -34,20 +34,19 @@ mod vectors;
 use std::sync::Arc;
 
 use datafusion::{
-    common::DataFusionError,
     execution::{FunctionRegistry, SessionStateBuilder},
     prelude::SessionContext,
     sql::sqlparser::{ast::Statement, tokenizer::TokenWithSpan},
 };
 
-use crate::error::{Result, SqlError, SqlState};
+use crate::error::Result;
 
 /// Makes all functions known to a context. It is called once; sessions share what it registered.
 ///
 /// # Errors
 /// When DataFusion refuses one.
 pub fn register(ctx: &SessionContext) -> Result<()> {
-    register_all(ctx).map_err(|error| refused(*b"XX000", &error))
+    Ok(register_all(ctx)?)
 }
 
 fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
@@ -101,9 +100,5 @@ pub fn rewrite_tokens(tokens: &mut Vec<TokenWithSpan>) {
 /// # Errors
 /// When the statement uses a function or an operator in a way that is refused.
 pub fn rewrite_statement(statement: &mut Statement) -> Result<()> {
-    rewrite::statement(statement).map_err(|error| refused(*b"0A000", &error))
-}
-
-fn refused(state: [u8; 5], error: &DataFusionError) -> SqlError {
-    SqlError { state: SqlState(state), message: error.strip_backtrace(), detail: None, hint: None, position: None }
+    Ok(rewrite::statement(statement)?)
 }
