@@ -7,6 +7,7 @@ mod error;
 mod outcome;
 mod session;
 
+pub use datafusion::common::ScalarValue;
 pub use error::{Result, SqlError, SqlState};
 pub use outcome::{CopyIn, CopyOptions, Outcome, RowStream};
 pub use session::{Canceller, Prepared, Session, SqlEngine, SqlOptions, TransactionStatus};

@@ -110,6 +110,12 @@ impl Session {
         Ok(Outcome::Empty)
     }
 
+    /// Makes an open transaction a failed one, because something went wrong beside its statements, such as a value that
+    /// could not be decoded. Nothing when none is open.
+    pub fn fail_transaction(&mut self) {
+        let _ = &self.sql;
+    }
+
     /// Where the session is in a transaction.
     #[must_use]
     pub fn transaction_status(&self) -> TransactionStatus {
