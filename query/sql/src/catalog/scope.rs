@@ -1,6 +1,6 @@
-//! What one statement's catalog reads from: the database's objects and the session.
+//! What the catalog reads from: the database's objects and the session.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use datafusion::error::Result;
 
@@ -12,33 +12,28 @@ pub(super) const OWNER: u32 = 10;
 /// The number of the one database.
 pub(super) const DATABASE: u32 = 16_383;
 
-/// The sources of one statement's catalog.
+/// The sources of a session's catalog. Both change from statement to statement, so nothing of them is kept here.
 #[derive(Debug)]
 pub(super) struct Scope {
     /// The database's objects.
     pub(super) objects: Arc<dyn Objects>,
     /// The session.
     pub(super) session: Arc<SessionInfo>,
-    entries: OnceLock<Entries>,
 }
 
 impl Scope {
-    /// A statement's scope.
+    /// A session's scope.
     pub(super) fn new(objects: &Arc<dyn Objects>, session: &Arc<SessionInfo>) -> Arc<Self> {
         let (objects, session) = (Arc::clone(objects), Arc::clone(session));
-        Arc::new(Self { objects, session, entries: OnceLock::new() })
+        Arc::new(Self { objects, session })
     }
 
-    /// The entries of `pg_class`; made when something asks for them first.
+    /// The entries of `pg_class` as they are now.
     ///
     /// # Errors
     /// When an index cannot be read.
-    pub(super) fn entries(&self) -> Result<&Entries> {
-        if let Some(entries) = self.entries.get() {
-            return Ok(entries);
-        }
-        let entries = Entries::new(&*self.objects)?;
-        Ok(self.entries.get_or_init(|| entries))
+    pub(super) fn entries(&self) -> Result<Entries> {
+        Entries::new(&*self.objects)
     }
 
     /// The schemas in which bare names are looked for, as the setting says; `pg_catalog` is always one of them.

@@ -45,7 +45,7 @@ fn yes(_: &Call<'_>) -> Result<Cell> {
 fn table(call: &Call<'_>, len: usize) -> Result<Cell> {
     let object = call.arg(len.saturating_sub(2)).printed().unwrap_or_default();
     let privileges = call.args.last().and_then(Cell::text).unwrap_or_default().to_ascii_lowercase();
-    let Some(entry) = call.scope.entries()?.resolve(&object) else {
+    let Some(entry) = call.entries()?.resolve(&object) else {
         // PostgreSQL gives null for a number that is no relation's.
         if object.parse::<u32>().is_ok() {
             return Ok(Cell::Null);
@@ -74,8 +74,7 @@ fn schema(call: &Call<'_>) -> Result<Cell> {
 }
 
 fn visible(call: &Call<'_>) -> Result<Cell> {
-    let entries = call.scope.entries()?;
-    let Some(entry) = call.arg(0).oid().and_then(|oid| entries.get(oid)) else { return Ok(Cell::Null) };
+    let Some(entry) = call.entry(0)? else { return Ok(Cell::Null) };
     let schema = entry.schema_name();
     Ok(call.scope.search_path(true).iter().any(|s| s == schema).into())
 }

@@ -17,7 +17,7 @@ pub(super) const FUNCTIONS: [Spec; 20] = [
     Spec::new("pg_get_expr", (2, 3), "text", |call| Ok(call.arg(0).printed().into())),
     Spec::new("pg_get_indexdef", (1, 3), "text", index),
     Spec::new("pg_get_constraintdef", (1, 2), "text", |call| {
-        let entries = call.scope.entries()?;
+        let entries = call.entries()?;
         Ok(call.arg(0).oid().and_then(|oid| definitions::constraint(entries, oid)).into())
     }),
     Spec::new("pg_get_viewdef", (1, 2), "text", view),
@@ -44,8 +44,7 @@ fn nothing(_: &Call<'_>) -> Result<Cell> {
 }
 
 fn index(call: &Call<'_>) -> Result<Cell> {
-    let entries = call.scope.entries()?;
-    let entry = call.arg(0).oid().and_then(|oid| entries.get(oid));
+    let entry = call.entry(0)?;
     let Some(What::Index { info, .. }) = entry.map(|e| &e.what) else { return Ok(Cell::Null) };
     Ok(match call.arg(1).int() {
         None | Some(0) => definitions::index(info).into(),
@@ -57,13 +56,12 @@ fn index(call: &Call<'_>) -> Result<Cell> {
 }
 
 fn view(call: &Call<'_>) -> Result<Cell> {
-    let text = call.arg(0).printed().unwrap_or_default();
-    Ok(call.scope.entries()?.resolve(&text).and_then(definitions::view).into())
+    Ok(call.entry(0)?.and_then(definitions::view).into())
 }
 
 fn sequence(call: &Call<'_>) -> Result<Cell> {
     let (table, column) = (call.text(0).unwrap_or_default(), call.text(1).unwrap_or_default());
-    let entries = call.scope.entries()?;
+    let entries = call.entries()?;
     let entry = entries.resolve(table);
     let Some(relation) = entry.and_then(Entry::relation) else {
         // A number that stands for no relation, or one of PostgreSQL's own.
@@ -78,8 +76,7 @@ fn sequence(call: &Call<'_>) -> Result<Cell> {
 }
 
 fn comment(call: &Call<'_>, column: Option<i64>) -> Result<Cell> {
-    let entries = call.scope.entries()?;
-    let entry = call.arg(0).oid().and_then(|oid| entries.get(oid));
+    let entry = call.entry(0)?;
     let Some((entry, relation)) = entry.and_then(|e| Some((e, e.relation()?))) else { return Ok(Cell::Null) };
     if call.text(1).is_some_and(|class| class != "pg_class") {
         return Ok(Cell::Null);

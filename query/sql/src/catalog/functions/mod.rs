@@ -8,6 +8,7 @@ mod session;
 mod sizes;
 
 use std::{
+    cell::OnceCell,
     hash::{Hash, Hasher},
     sync::Arc,
 };
@@ -28,6 +29,7 @@ use datafusion::{
 
 use super::{
     cell::{self, Cell},
+    entries::{Entries, Entry},
     scope::Scope,
     shape::{PG_TYPE, arrow},
 };
@@ -36,6 +38,8 @@ use crate::error::SqlError;
 /// A call for one row.
 struct Call<'a> {
     scope: &'a Scope,
+    /// The entries of `pg_class`, made once for all rows of a batch.
+    entries: &'a OnceCell<Entries>,
     args: &'a [Cell],
     fields: &'a [FieldRef],
 }
@@ -44,6 +48,21 @@ impl Call<'_> {
     /// An argument; null when it was not given.
     fn arg(&self, at: usize) -> &Cell {
         self.args.get(at).unwrap_or(&Cell::Null)
+    }
+
+    /// The entries of `pg_class`.
+    fn entries(&self) -> Result<&Entries> {
+        if let Some(entries) = self.entries.get() {
+            return Ok(entries);
+        }
+        let entries = self.scope.entries()?;
+        Ok(self.entries.get_or_init(|| entries))
+    }
+
+    /// The entry that an argument names or numbers.
+    fn entry(&self, at: usize) -> Result<Option<&Entry>> {
+        let Some(text) = self.arg(at).printed() else { return Ok(None) };
+        Ok(self.entries()?.resolve(&text))
     }
 
     /// An argument as text.
@@ -108,7 +127,7 @@ fn refuse(error: SqlError) -> DataFusionError {
     DataFusionError::External(Box::new(error))
 }
 
-/// A [`Spec`] in a statement's scope.
+/// A [`Spec`] in a session's scope.
 #[derive(Clone)]
 struct CatalogFunction {
     spec: &'static Spec,
@@ -156,11 +175,11 @@ impl CatalogFunction {
         }
     }
 
-    fn value(&self, args: &[Cell], fields: &[FieldRef]) -> Result<Cell> {
+    fn value(&self, args: &[Cell], fields: &[FieldRef], entries: &OnceCell<Entries>) -> Result<Cell> {
         if self.spec.strict && args.contains(&Cell::Null) {
             return Ok(Cell::Null);
         }
-        (self.spec.run)(&Call { scope: &self.scope, args, fields })
+        (self.spec.run)(&Call { scope: &self.scope, entries, args, fields })
     }
 }
 
@@ -203,11 +222,12 @@ impl ScalarUDFImpl for CatalogFunction {
         let rows = if fixed && !self.spec.volatile { 1 } else { args.number_rows };
         let arrays: Vec<ArrayRef> = args.args.iter().map(|a| a.to_array(rows)).collect::<Result<_>>()?;
         let mut values = Vec::with_capacity(rows);
+        let entries = OnceCell::new();
         let mut row_args = Vec::with_capacity(arrays.len());
         for row in 0..rows {
             row_args.clear();
             row_args.extend(arrays.iter().map(|a| Cell::at(a, row)));
-            values.push(self.value(&row_args, &args.arg_fields)?);
+            values.push(self.value(&row_args, &args.arg_fields, &entries)?);
         }
         let array = cell::array(&data_type, &values)?;
         if fixed && !self.spec.volatile {
@@ -227,7 +247,7 @@ const FAMILIES: [&[Spec]; 6] = [
     &sizes::FUNCTIONS,
 ];
 
-/// Makes the functions known to a statement's context.
+/// Makes the functions known to a session's context.
 pub(super) fn register(ctx: &SessionContext, scope: &Arc<Scope>) {
     for spec in FAMILIES.iter().copied().flatten() {
         ctx.register_udf(ScalarUDF::new_from_impl(CatalogFunction::new(spec, scope)));

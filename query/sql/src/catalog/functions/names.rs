@@ -51,7 +51,7 @@ fn format_type(call: &Call<'_>) -> Result<Cell> {
 }
 
 fn row_type(call: &Call<'_>, oid: u32) -> Result<Option<String>> {
-    let entries = call.scope.entries()?;
+    let entries = call.entries()?;
     let of = |before: u32| entries.get(oid.wrapping_sub(before)).filter(|e| e.relation().is_some());
     Ok(of(1).map(|e| quote(&e.name)).or_else(|| of(2).map(|e| format!("{}[]", quote(&e.name)))))
 }
@@ -67,7 +67,7 @@ fn found(call: &Call<'_>, oid: Option<u32>, state: &[u8; 5], what: &str) -> Resu
 
 fn class(call: &Call<'_>) -> Result<Option<u32>> {
     let Some(text) = call.text(0) else { return Ok(None) };
-    Ok(call.scope.entries()?.resolve(text).map(|e| e.oid))
+    Ok(call.entries()?.resolve(text).map(|e| e.oid))
 }
 
 fn type_oid(call: &Call<'_>) -> Option<u32> {
@@ -95,7 +95,7 @@ fn number(call: &Call<'_>) -> std::result::Result<u32, Cell> {
 }
 
 fn class_name(call: &Call<'_>) -> Result<Cell> {
-    let entries = call.scope.entries()?;
+    let entries = call.entries()?;
     let entry = match number(call) {
         Ok(0) => return Ok("-".into()),
         Ok(oid) => entries.get(oid),

@@ -3,7 +3,7 @@
 use datafusion::error::Result;
 
 use super::{Call, Spec};
-use crate::catalog::cell::Cell;
+use crate::catalog::{cell::Cell, entries::Entry};
 
 pub(super) const FUNCTIONS: [Spec; 12] = [
     Spec::new("pg_relation_size", (1, 2), "int8", unknown),
@@ -25,8 +25,7 @@ fn unknown(_: &Call<'_>) -> Result<Cell> {
 }
 
 fn rows(call: &Call<'_>) -> Result<Cell> {
-    let entries = call.scope.entries()?;
-    let relation = call.arg(0).oid().and_then(|oid| entries.get(oid)?.relation());
+    let relation = call.entry(0)?.and_then(Entry::relation);
     let count = relation.and_then(|r| call.scope.objects.row_count(&r.name));
     Ok(count.and_then(|n| i64::try_from(n).ok()).into())
 }
