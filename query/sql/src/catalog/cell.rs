@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::{
     array::{
-        Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Decimal128Array, Float32Array, Float64Array, Int16Array,
-        Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringViewArray, StructArray,
+        Array, ArrayRef, AsArray, BinaryViewArray, BooleanArray, Decimal128Array, Float32Array, Float64Array,
+        Int16Array, Int32Array, Int64Array, IntervalMonthDayNanoArray, ListArray, StringViewArray, StructArray,
         TimestampMicrosecondArray, UInt32Array, new_null_array,
     },
     buffer::{NullBuffer, OffsetBuffer},
@@ -182,9 +182,9 @@ pub(super) fn array(data_type: &DataType, cells: &[Cell]) -> Result<ArrayRef> {
     let ints = || cells.iter().map(|c| if let Cell::Int(v) = c { Some(*v) } else { None });
     let texts = || cells.iter().map(Cell::text);
     Ok(match data_type {
-        DataType::Boolean => Arc::new(BooleanArray::from_iter(
-            cells.iter().map(|c| if let Cell::Bool(v) = c { Some(*v) } else { None }),
-        )),
+        DataType::Boolean => {
+            Arc::new(BooleanArray::from_iter(cells.iter().map(|c| if let Cell::Bool(v) = c { Some(*v) } else { None })))
+        }
         DataType::Int16 => Arc::new(ints().map(|v| v.map(|v| v as i16)).collect::<Int16Array>()),
         DataType::Int32 => Arc::new(ints().map(|v| v.map(|v| v as i32)).collect::<Int32Array>()),
         DataType::Int64 => Arc::new(ints().collect::<Int64Array>()),
@@ -214,8 +214,11 @@ pub(super) fn array(data_type: &DataType, cells: &[Cell]) -> Result<ArrayRef> {
 fn list(item: &Arc<Field>, cells: &[Cell]) -> Result<ArrayRef> {
     let lengths = cells.iter().map(|c| if let Cell::List(items) = c { items.len() } else { 0 });
     let offsets = OffsetBuffer::<i32>::from_lengths(lengths);
-    let flat: Vec<Cell> =
-        cells.iter().filter_map(|c| if let Cell::List(items) = c { Some(items.clone()) } else { None }).flatten().collect();
+    let flat: Vec<Cell> = cells
+        .iter()
+        .filter_map(|c| if let Cell::List(items) = c { Some(items.clone()) } else { None })
+        .flatten()
+        .collect();
     let nulls = NullBuffer::from_iter(cells.iter().map(|c| *c != Cell::Null));
     let values = array(item.data_type(), &flat)?;
     Ok(Arc::new(ListArray::try_new(Arc::clone(item), offsets, values, Some(nulls))?))

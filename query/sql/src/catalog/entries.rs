@@ -100,7 +100,13 @@ impl Entry {
             },
             What::Index { .. } => "i",
             What::Sequence { .. } => "S",
-            What::System(shape) => if shape.view { "v" } else { "r" },
+            What::System(shape) => {
+                if shape.view {
+                    "v"
+                } else {
+                    "r"
+                }
+            }
         }
     }
 
@@ -196,7 +202,8 @@ fn attribute(
     );
     let key = declared.zip(definition).is_some_and(|(c, d)| d.primary_key.contains(&c.id));
     let default = declared.and_then(|column| {
-        let sequence = || format!("nextval('{}'::regclass)", quote(&Entry::sequence_name(&relation.name, &column.name)));
+        let sequence =
+            || format!("nextval('{}'::regclass)", quote(&Entry::sequence_name(&relation.name, &column.name)));
         column.default.clone().or_else(|| column.serial.then(sequence))
     });
     Attribute {

@@ -86,7 +86,9 @@ fn column(scope: &Scope, rows: &mut Rows, entry: &Entry, attribute: &Attribute) 
     let is_array = found.is_some_and(|t| t.word(Property::Category) == "A" && t.name.starts_with('_'));
     let length = (matches!(name, "varchar" | "bpchar") && attribute.typmod >= 4).then(|| attribute.typmod - 4);
     let octets = match name {
-        "text" | "varchar" | "bpchar" => Cell::Int(length.map_or(1 << 30, |l| i64::from(l).saturating_mul(4)).min(1 << 30)),
+        "text" | "varchar" | "bpchar" => {
+            Cell::Int(length.map_or(1 << 30, |l| i64::from(l).saturating_mul(4)).min(1 << 30))
+        }
         _ => Cell::Null,
     };
     let (digits, radix, scale) = precision(attribute, name);
@@ -180,7 +182,8 @@ pub(super) fn constraint_column_usage(scope: &Scope, rows: &mut Rows) -> Result<
 pub(super) fn table_privileges(scope: &Scope, rows: &mut Rows) -> Result<()> {
     for entry in scope.entries()?.all.iter().filter(|e| matches!(e.kind(), "r" | "v")) {
         let table = entry.relation().is_some_and(|r| r.kind == RelationKind::Table);
-        let privileges: &[&str] = if table { &["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"] } else { &["SELECT"] };
+        let privileges: &[&str] =
+            if table { &["INSERT", "SELECT", "UPDATE", "DELETE", "TRUNCATE"] } else { &["SELECT"] };
         for privilege in privileges {
             rows.push([
                 ("grantor", user(scope)),

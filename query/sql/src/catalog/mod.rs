@@ -15,8 +15,8 @@ mod relations;
 mod rewrite;
 mod scope;
 mod server;
-mod shape;
 mod sets;
+mod shape;
 mod types;
 
 use std::sync::Arc;

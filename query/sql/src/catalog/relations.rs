@@ -86,13 +86,7 @@ pub(super) fn pg_attribute(scope: &Scope, rows: &mut Rows) -> Result<()> {
     Ok(())
 }
 
-fn push_attribute(
-    rows: &mut Rows,
-    relation: u32,
-    name: &str,
-    number: i16,
-    of: &Attribute,
-) -> Result<()> {
+fn push_attribute(rows: &mut Rows, relation: u32, name: &str, number: i16, of: &Attribute) -> Result<()> {
     let found = types::by_oid(of.type_oid);
     let property = |p| found.map_or(0, |t| t.number(p));
     let own = relation == of.relation;

@@ -190,7 +190,9 @@ pub(super) fn of_column(column_type: &ColumnType) -> (u32, i32) {
         }
     };
     let typmod = match column_type {
-        ColumnType::Varchar(Some(len)) | ColumnType::Char(len) => i32::try_from(*len).map_or(-1, |l| l.saturating_add(4)),
+        ColumnType::Varchar(Some(len)) | ColumnType::Char(len) => {
+            i32::try_from(*len).map_or(-1, |l| l.saturating_add(4))
+        }
         ColumnType::Numeric { precision: Some(precision), scale } => {
             ((i32::from(*precision) << 16) | i32::from(*scale)) + 4
         }

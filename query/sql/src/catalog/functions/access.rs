@@ -64,9 +64,8 @@ fn schema(call: &Call<'_>) -> Result<Cell> {
     let object = call.arg(call.args.len().saturating_sub(2));
     let privileges = call.args.last().and_then(Cell::text).unwrap_or_default().to_ascii_lowercase();
     let namespace = match object.text() {
-        Some(name) => namespace(name).ok_or_else(|| {
-            refuse(SqlError::new(b"3F000", format!("schema \"{name}\" does not exist")))
-        })?,
+        Some(name) => namespace(name)
+            .ok_or_else(|| refuse(SqlError::new(b"3F000", format!("schema \"{name}\" does not exist"))))?,
         None => object.oid().unwrap_or(0),
     };
     let create = namespace == crate::catalog::shape::PUBLIC;

@@ -51,8 +51,7 @@ fn expand(call: &Call<'_>) -> Result<Cell> {
 
 fn parse_ident(call: &Call<'_>) -> Result<Cell> {
     let text = call.text(0).unwrap_or_default();
-    let parts = entries::split_name(text).ok_or_else(|| {
-        refuse(SqlError::new(b"22023", format!("string is not a valid identifier: \"{text}\"")))
-    })?;
+    let parts = entries::split_name(text)
+        .ok_or_else(|| refuse(SqlError::new(b"22023", format!("string is not a valid identifier: \"{text}\""))))?;
     Ok(parts.into())
 }

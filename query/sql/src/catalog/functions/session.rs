@@ -5,7 +5,7 @@ use std::time::UNIX_EPOCH;
 use datafusion::error::Result;
 
 use super::{Call, Spec, refuse};
-use crate::{catalog::cell::Cell, error::SqlError};
+use crate::{catalog::cell::Cell, error::SqlError, settings};
 
 /// The version of PostgreSQL whose catalog this is.
 pub(in crate::catalog) const SERVER_VERSION: &str = "16.6";
@@ -117,11 +117,11 @@ fn set_config(call: &Call<'_>) -> Result<Cell> {
         let error = SqlError::unsupported("set_config for one transaction only");
         return Err(refuse(error.with_hint("Pass false as the third argument, or use SET LOCAL.")));
     }
-    let mut settings = call.scope.session.settings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let setting = settings.get_mut(&name.to_ascii_lowercase()).ok_or_else(|| refuse(unknown(name)))?;
-    setting.value = match call.arg(1) {
-        Cell::Null => setting.reset.clone(),
-        other => other.printed().unwrap_or_default(),
+    let session = &call.scope.session;
+    let set = match call.arg(1).printed() {
+        Some(value) => settings::set(session, name, &value),
+        None => settings::reset(session, Some(name)),
     };
-    Ok(setting.value.as_str().into())
+    set.map_err(refuse)?;
+    Ok(session.setting(name).into())
 }

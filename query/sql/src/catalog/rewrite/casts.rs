@@ -54,7 +54,11 @@ fn family(data_type: &DataType) -> Option<String> {
 fn is_number(data_type: &DataType) -> bool {
     matches!(
         data_type,
-        DataType::IntUnsigned(_) | DataType::Int(_) | DataType::Integer(_) | DataType::BigInt(_) | DataType::Int8(_)
+        DataType::IntUnsigned(_)
+            | DataType::Int(_)
+            | DataType::Integer(_)
+            | DataType::BigInt(_)
+            | DataType::Int8(_)
             | DataType::Int4(_)
     )
 }

@@ -88,7 +88,9 @@ impl Call {
                 let list = format!("generate_series(CAST({} AS BIGINT), CAST({} AS BIGINT))", args[0], args[1]);
                 vec![(format!("unnest({list})"), list)]
             }
-            name if functions::gives_set(name) => vec![(format!("unnest({name}({joined}))"), format!("{name}({joined})"))],
+            name if functions::gives_set(name) => {
+                vec![(format!("unnest({name}({joined}))"), format!("{name}({joined})"))]
+            }
             name => vec![(format!("{name}({joined})"), String::new())],
         };
         if self.ordinality

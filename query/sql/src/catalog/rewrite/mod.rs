@@ -11,9 +11,7 @@ mod subqueries;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::{
-    ast::{
-        BinaryOperator, Expr, Query, Select, SetExpr, Statement, Value, ValueWithSpan, VisitMut, VisitorMut,
-    },
+    ast::{BinaryOperator, Expr, Query, Select, SetExpr, Statement, Value, ValueWithSpan, VisitMut, VisitorMut},
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
@@ -30,7 +28,7 @@ pub(super) fn rewrite(statement: &mut Statement) -> Result<()> {
     let relations = scopes::Relations::of(statement);
     if relations.is_catalog() {
         run(statement, &mut facts::Facts { relations: &relations })?;
-        run(statement, &mut subqueries::Subqueries { relations: &relations })?;
+        run(statement, &mut subqueries::Subqueries)?;
     }
     run(statement, &mut from::Functions)
 }
@@ -89,7 +87,9 @@ fn conjuncts(expr: Expr, into: &mut Vec<Expr>) {
             conjuncts(*left, into);
             conjuncts(*right, into);
         }
-        Expr::Nested(inner) if matches!(*inner, Expr::BinaryOp { op: BinaryOperator::And, .. }) => conjuncts(*inner, into),
+        Expr::Nested(inner) if matches!(*inner, Expr::BinaryOp { op: BinaryOperator::And, .. }) => {
+            conjuncts(*inner, into)
+        }
         other => into.push(other),
     }
 }

@@ -4,8 +4,8 @@ use std::{collections::HashSet, ops::ControlFlow};
 
 use datafusion::sql::sqlparser::{
     ast::{
-        AccessExpr, ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, Ident, ObjectName, ObjectNamePart, Statement,
-        Subscript, TableFactor, Value, VisitorMut,
+        AccessExpr, ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, Ident, ObjectName, ObjectNamePart,
+        Statement, Subscript, TableFactor, Value, VisitorMut,
     },
     dialect::PostgreSqlDialect,
     parser::Parser,
@@ -119,7 +119,9 @@ fn plain_type(data_type: &DataType) -> DataType {
                 "oid" | "xid" | "cid" => DataType::IntUnsigned(None),
                 "regclass" => DataType::Regclass,
                 "char" if last.quote_style.is_some() => DataType::Text,
-                "name" | "pg_node_tree" | "aclitem" | "sql_identifier" | "character_data" | "yes_or_no" => DataType::Text,
+                "name" | "pg_node_tree" | "aclitem" | "sql_identifier" | "character_data" | "yes_or_no" => {
+                    DataType::Text
+                }
                 "cardinal_number" => DataType::Integer(None),
                 "int2vector" => array_type(DataType::SmallInt(None)),
                 "oidvector" => array_type(DataType::IntUnsigned(None)),
@@ -131,10 +133,13 @@ fn plain_type(data_type: &DataType) -> DataType {
                     };
                     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
                     let parsed = parsed.and_then(|mut parser| parser.parse_data_type());
-                    parsed.map_or_else(|_| data_type.clone(), |parsed| match parsed {
-                        DataType::Custom(..) if text != other => parsed,
-                        parsed => parsed,
-                    })
+                    parsed.map_or_else(
+                        |_| data_type.clone(),
+                        |parsed| match parsed {
+                            DataType::Custom(..) if text != other => parsed,
+                            parsed => parsed,
+                        },
+                    )
                 }
                 _ => data_type.clone(),
             }

@@ -188,9 +188,9 @@ fn has_column(factor: &TableFactor, name: &str) -> bool {
         }
         TableFactor::Table { alias, args: Some(_), .. }
         | TableFactor::UNNEST { alias, .. }
-        | TableFactor::Function { alias, .. } => alias.as_ref().is_some_and(|a| {
-            ident_name(&a.name) == name || a.columns.iter().any(|c| ident_name(&c.name) == name)
-        }),
+        | TableFactor::Function { alias, .. } => alias
+            .as_ref()
+            .is_some_and(|a| ident_name(&a.name) == name || a.columns.iter().any(|c| ident_name(&c.name) == name)),
         _ => true,
     }
 }

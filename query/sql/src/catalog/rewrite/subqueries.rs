@@ -9,24 +9,19 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArguments, GroupByExpr, OrderByKind, Query, Select, SelectItem,
-    TableFactor, VisitMut, Visit, Visitor, VisitorMut,
+    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::{
-    bare, conjunction, conjuncts, expr, from, query, scopes::{self, Relations}, select, select_mut, truth,
-};
+use super::{bare, conjunction, conjuncts, expr, from, query, scopes, select, select_mut, truth};
 use crate::{
     catalog::provider::is_always_empty,
     error::{Result, SqlError},
 };
 
 /// The pass.
-pub(super) struct Subqueries<'a> {
-    /// The statement's relations.
-    pub(super) relations: &'a Relations,
-}
+pub(super) struct Subqueries;
 
-impl VisitorMut for Subqueries<'_> {
+impl VisitorMut for Subqueries {
     type Break = SqlError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
@@ -44,7 +39,7 @@ impl VisitorMut for Subqueries<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let rewritten = match expr {
-            Expr::Subquery(query) => self.scalar(query),
+            Expr::Subquery(query) => scalar(query),
             Expr::Function(Function { name, args: FunctionArguments::Subquery(query), .. })
                 if name.to_string().eq_ignore_ascii_case("array") =>
             {
@@ -137,8 +132,20 @@ fn is_correlated(query: &Query) -> bool {
 /// The aggregate that a query of one column gives, in lower case.
 fn aggregate(query: &Query) -> Option<String> {
     const AGGREGATES: [&str; 14] = [
-        "array_agg", "string_agg", "count", "min", "max", "sum", "avg", "bool_and", "bool_or", "every", "json_agg",
-        "jsonb_agg", "first_value", "json_object_agg",
+        "array_agg",
+        "string_agg",
+        "count",
+        "min",
+        "max",
+        "sum",
+        "avg",
+        "bool_and",
+        "bool_or",
+        "every",
+        "json_agg",
+        "jsonb_agg",
+        "first_value",
+        "json_object_agg",
     ];
     let value = value(select(query)?)?;
     struct Find(Option<String>);
@@ -192,35 +199,33 @@ fn is_plain(query: &Query) -> bool {
     query.with.is_none() && !grouped && select.having.is_none() && select.distinct.is_none()
 }
 
-impl Subqueries<'_> {
-    /// A correlated scalar subquery over relations of the catalog only; `None` when it is none, or cannot be changed.
-    fn scalar(&self, query: &mut Query) -> Result<Option<Expr>> {
-        let own = select(query).map(|s| scopes::factors(&s.from));
-        let catalog_only = own.is_some_and(|f| {
-            f.iter().all(|f| scopes::catalog_relation(f).is_some() || !matches!(f, TableFactor::Table { args: None, .. }))
-        });
-        if !is_plain(query) || !catalog_only || !is_correlated(query) {
-            return Ok(None);
-        }
-        let kind = aggregate(query);
-        let mut guards = Vec::new();
-        let Some(select) = select_mut(query) else { return Ok(None) };
-        separate(select, &mut guards, kind.as_deref() != Some("count"));
-        if kind.is_none() {
-            let Some(value) = select_value(query) else { return Ok(None) };
-            let first = expr(&format!("first_value({value}{})", order(query, &value)))?;
-            if let Some(select) = select_mut(query) {
-                select.projection = vec![SelectItem::UnnamedExpr(first)];
-            }
-            (query.order_by, query.limit_clause, query.fetch) = (None, None, None);
-        }
-        let subquery = Expr::Subquery(Box::new(query.clone()));
-        let Some(guard) = conjunction(guards) else { return Ok(Some(subquery)) };
-        if guard == truth(false) {
-            return expr("CAST(NULL AS TEXT)").map(Some);
-        }
-        expr(&format!("CASE WHEN {guard} THEN {subquery} END")).map(Some)
+/// A correlated scalar subquery over relations of the catalog only; `None` when it is none, or cannot be changed.
+fn scalar(query: &mut Query) -> Result<Option<Expr>> {
+    let own = select(query).map(|s| scopes::factors(&s.from));
+    let catalog_only = own.is_some_and(|f| {
+        f.iter().all(|f| scopes::catalog_relation(f).is_some() || !matches!(f, TableFactor::Table { args: None, .. }))
+    });
+    if !is_plain(query) || !catalog_only || !is_correlated(query) {
+        return Ok(None);
     }
+    let kind = aggregate(query);
+    let mut guards = Vec::new();
+    let Some(select) = select_mut(query) else { return Ok(None) };
+    separate(select, &mut guards, kind.as_deref() != Some("count"));
+    if kind.is_none() {
+        let Some(value) = select_value(query) else { return Ok(None) };
+        let first = expr(&format!("first_value({value}{})", order(query, &value)))?;
+        if let Some(select) = select_mut(query) {
+            select.projection = vec![SelectItem::UnnamedExpr(first)];
+        }
+        (query.order_by, query.limit_clause, query.fetch) = (None, None, None);
+    }
+    let subquery = Expr::Subquery(Box::new(query.clone()));
+    let Some(guard) = conjunction(guards) else { return Ok(Some(subquery)) };
+    if guard == truth(false) {
+        return expr("CAST(NULL AS TEXT)").map(Some);
+    }
+    expr(&format!("CASE WHEN {guard} THEN {subquery} END")).map(Some)
 }
 
 fn select_value(query: &Query) -> Option<Expr> {
