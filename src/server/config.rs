@@ -55,7 +55,7 @@ impl Default for ServerConfig {
             #[cfg(feature = "sql")]
             postgres: PostgresConfig::default(),
             #[cfg(feature = "sql")]
-            sql: default_sql(),
+            sql: chronolith_sql::SqlOptions::default(),
             query_concurrency: 20,
             query_timeout: Duration::from_secs(120),
             lookback: Duration::from_secs(300),
@@ -68,17 +68,6 @@ impl Default for ServerConfig {
             config_text: String::new(),
             retention_text: String::new(),
         }
-    }
-}
-
-/// Limits of SQL when nobody says otherwise.
-#[cfg(feature = "sql")]
-fn default_sql() -> chronolith_sql::SqlOptions {
-    chronolith_sql::SqlOptions {
-        memory_bytes: 512 << 20,
-        spill_dir: None,
-        statement_timeout: None,
-        threads: std::thread::available_parallelism().map_or(1, usize::from),
     }
 }
 

@@ -18,7 +18,7 @@ fn a_session_begins_with_the_settings_that_drivers_look_for() {
     let server = TestServer::start();
     let client = Client::connect_with(server.address, &[("user", "ana"), ("client_encoding", "'utf-8'")]);
     let get = |name: &str| client.settings.iter().find(|(n, _)| n == name).unwrap().1.clone();
-    assert!(get("server_version").starts_with("16.6 (Chronolith "));
+    assert!(get("server_version").starts_with("16.6 (Chronolith"));
     for (name, value) in [
         ("server_encoding", "UTF8"),
         ("client_encoding", "UTF8"),
@@ -83,7 +83,7 @@ fn a_startup_packet_that_makes_no_sense_is_refused() {
         (vec![], "28000"),
         (vec![("user", "a"), ("replication", "database")], "0A000"),
         (vec![("user", "a"), ("options", "-z")], "42601"),
-        (vec![("user", "a"), ("bad name;", "1")], "42704"),
+        (vec![("user", "a"), ("TimeZone", "Nowhere/Town")], "22023"),
     ] {
         let mut client = Client::silent(server.address);
         client.send(&startup(VERSION, &parameters));

@@ -13,6 +13,7 @@ use crate::ingest::postgres::frontend::Format;
 pub(crate) struct Column {
     pub(crate) name: String,
     pub(crate) pg: PgType,
+    pub(crate) modifier: i32,
     pub(crate) format: Format,
 }
 
@@ -156,7 +157,7 @@ impl Output {
                 body.extend_from_slice(&[0; 6]);
                 body.extend_from_slice(&column.pg.oid.to_be_bytes());
                 body.extend_from_slice(&column.pg.size.to_be_bytes());
-                body.extend_from_slice(&(-1_i32).to_be_bytes());
+                body.extend_from_slice(&column.modifier.to_be_bytes());
                 body.extend_from_slice(&u16::from(column.format == Format::Binary).to_be_bytes());
             }
         });

@@ -61,13 +61,14 @@ pub(crate) async fn serve(server: Arc<Postgres>, stream: TcpStream, stop: watch:
 async fn serve_session(server: Arc<Postgres>, mut channel: Channel, login: Login) {
     let mut session = server.sql.session(&login.user, &login.database);
     for (name, value) in &login.settings {
-        if let Err(failure) = settings::apply(&mut session, name, value, &mut channel.out).await {
+        if let Err(failure) = settings::apply(&mut session, name, value, &mut channel.out) {
             return end(&server, channel, &failure).await;
         }
     }
-    let told = Told::begin(&session, &login, &mut channel.out);
+    let told = Told::begin(&session, &mut channel.out);
     let canceller = session.canceller();
-    let (process, secret) = server.keys.register(canceller.clone());
+    let process = session.pid();
+    let secret = server.keys.register(process, canceller.clone());
     let _registered = Registered { server: Arc::clone(&server), process, canceller };
     channel.out.backend_key(process, secret);
     let mut connection = Connection {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::Field;
 use chronolith_sql::{Outcome, Prepared, ScalarValue};
 
 use super::{
@@ -58,9 +58,8 @@ impl Statement {
 }
 
 /// The type of a parameter that the engine found out.
-fn found_type(data_type: &DataType) -> PgType {
-    let field = arrow::datatypes::Field::new("parameter", data_type.clone(), true);
-    PgType::of_field(&field).ok().or_else(|| PgType::of_oid(TEXT)).unwrap_or(PgType {
+fn found_type(field: &Field) -> PgType {
+    PgType::of_field(field).ok().or_else(|| PgType::of_oid(TEXT)).unwrap_or(PgType {
         oid: TEXT,
         size: -1,
         shape: Shape::Text,
@@ -85,7 +84,7 @@ impl Connection {
             [one] => {
                 let hints: Vec<_> = given.iter().map(|pg| pg.map(PgType::arrow)).collect();
                 let prepared = self.channel.watch(self.session.prepare(one, &hints)).await??;
-                let told = |(place, found): (usize, &DataType)| {
+                let told = |(place, found): (usize, &Field)| {
                     given.get(place).copied().flatten().unwrap_or_else(|| found_type(found))
                 };
                 let parameters: Vec<_> = prepared.parameters.iter().enumerate().map(told).collect();
@@ -147,8 +146,8 @@ impl Connection {
         }
         let zone = self.style().zone;
         let found = statement.prepared.iter().flat_map(|prepared| &prepared.parameters);
-        let decode = |(place, ((value, pg), wanted)): (usize, ((&Option<&[u8]>, &PgType), &DataType))| {
-            parameters::decode(place + 1, *value, bind.formats.of(place), *pg, wanted, &zone)
+        let decode = |(place, ((value, pg), wanted)): (usize, ((&Option<&[u8]>, &PgType), &Field))| {
+            parameters::decode(place + 1, *value, bind.formats.of(place), *pg, wanted.data_type(), &zone)
         };
         let values = bind.values.iter().zip(&statement.parameters).zip(found).enumerate().map(decode);
         let values = values.collect::<Result<_, _>>()?;

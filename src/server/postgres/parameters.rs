@@ -154,7 +154,7 @@ fn decimal(number: Result<Numeric, NumericError>, text: &str) -> Result<ScalarVa
 
 /// The zone that moments are marked with.
 fn utc() -> Option<std::sync::Arc<str>> {
-    Some("+00:00".into())
+    Some("UTC".into())
 }
 
 fn from_text(text: &str, shape: Shape, zone: &Zone) -> Result<ScalarValue, SqlError> {

@@ -19,7 +19,8 @@ const MAX_COLUMNS: usize = 32_767;
 /// The columns of a result in the formats that are wanted.
 pub(crate) fn columns(schema: &Schema, formats: &Formats) -> Result<Vec<Column>, SqlError> {
     let column = |(place, field): (usize, &std::sync::Arc<arrow::datatypes::Field>)| {
-        Ok(Column { name: field.name().clone(), pg: PgType::of_field(field)?, format: formats.of(place) })
+        let (pg, modifier) = (PgType::of_field(field)?, PgType::modifier(field));
+        Ok(Column { name: field.name().clone(), pg, modifier, format: formats.of(place) })
     };
     let count = schema.fields().len();
     if count > MAX_COLUMNS {

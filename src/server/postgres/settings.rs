@@ -7,15 +7,11 @@ use super::{
     calendar::Zone,
     cells::Style,
     failure::{Failure, Notice, Result},
-    startup::Login,
 };
 
-/// What clients take for the server's version: they choose what they ask by it.
-pub(crate) const SERVER_VERSION: &str = concat!("16.6 (Chronolith ", env!("CARGO_PKG_VERSION"), ")");
-
-/// The settings that are told, with their values unless the session says otherwise.
+/// The settings that are told, with their values where the session has none.
 const REPORTED: [(&str, &str); 13] = [
-    ("server_version", SERVER_VERSION),
+    ("server_version", "16.6 (Chronolith)"),
     ("server_encoding", "UTF8"),
     ("client_encoding", "UTF8"),
     ("application_name", ""),
@@ -29,15 +25,6 @@ const REPORTED: [(&str, &str); 13] = [
     ("integer_datetimes", "on"),
     ("standard_conforming_strings", "on"),
 ];
-/// Settings that hold for the server or the connection, whatever the session says.
-const FIXED: [&str; 6] = [
-    "server_version",
-    "server_encoding",
-    "in_hot_standby",
-    "is_superuser",
-    "session_authorization",
-    "integer_datetimes",
-];
 
 /// What the client was told last.
 pub(crate) struct Told {
@@ -47,12 +34,8 @@ pub(crate) struct Told {
 
 impl Told {
     /// Tells everything for the first time.
-    pub(crate) fn begin(session: &Session, login: &Login, out: &mut Output) -> Self {
-        let values = REPORTED.map(|(name, default)| match name {
-            "session_authorization" => login.user.clone(),
-            name if FIXED.contains(&name) => default.to_owned(),
-            name => session.setting(name).unwrap_or_else(|| default.to_owned()),
-        });
+    pub(crate) fn begin(session: &Session, out: &mut Output) -> Self {
+        let values = REPORTED.map(|(name, default)| session.setting(name).unwrap_or_else(|| default.to_owned()));
         for ((name, _), value) in REPORTED.iter().zip(&values) {
             out.parameter_status(name, value);
         }
@@ -62,7 +45,7 @@ impl Told {
 
     /// Tells what changed since.
     pub(crate) fn report(&mut self, session: &Session, out: &mut Output) {
-        for ((name, _), told) in REPORTED.iter().zip(&mut self.values).filter(|((name, _), _)| !FIXED.contains(name)) {
+        for ((name, _), told) in REPORTED.iter().zip(&mut self.values) {
             if let Some(value) = session.setting(name).filter(|value| value != told) {
                 out.parameter_status(name, &value);
                 *told = value;
@@ -81,20 +64,12 @@ impl Told {
 }
 
 /// Makes a setting of the startup packet the session's. One that does not exist is told of and left.
-pub(crate) async fn apply(session: &mut Session, name: &str, value: &str, out: &mut Output) -> Result<()> {
+pub(crate) fn apply(session: &mut Session, name: &str, value: &str, out: &mut Output) -> Result<()> {
     if name == "client_encoding" && is_utf8(value) {
         return Ok(());
     }
-    let is_name = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.');
-    if name.is_empty() || !name.chars().all(is_name) {
-        return Err(Failure::fatal(b"42704", format!("unrecognized configuration parameter \"{name}\"")));
-    }
-    // With quotes each of these is one list's element, not the list.
-    let is_list = name.eq_ignore_ascii_case("DateStyle") || name.eq_ignore_ascii_case("search_path");
-    let plain = is_list && value.chars().all(|c| is_name(c) || matches!(c, ',' | ' ')) && !value.trim().is_empty();
-    let value = if plain { value.to_owned() } else { format!("'{}'", value.replace('\'', "''")) };
-    match session.run(&format!("SET {name} TO {value}")).await {
-        Ok(_) => Ok(()),
+    match session.set(name, value) {
+        Ok(()) => Ok(()),
         Err(error) if error.state.as_str() == "42704" => {
             out.notice(&Notice::warning("42704", format!("{error}; it is ignored")));
             Ok(())

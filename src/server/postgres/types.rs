@@ -9,7 +9,9 @@ use super::failure::sql_error;
 use crate::ingest::postgres::numeric::NUMERIC_DIGITS;
 
 /// Where a field says which PostgreSQL type it is, when its Arrow type does not tell.
-const PG_TYPE: &str = "pg_type";
+const PG_TYPE: &str = chronolith_sql::types::PG_TYPE;
+/// Where a field says its type's modifier, such as the length of `varchar(20)` and 4.
+const PG_TYPMOD: &str = chronolith_sql::types::PG_TYPMOD;
 
 /// How values of a type are written, in text and in binary.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -166,6 +168,11 @@ impl PgType {
         found.ok_or_else(|| sql_error(b"XX000", format!("no type has the form {shape:?}")))
     }
 
+    /// The modifier that a column's type is told to have; -1 is none.
+    pub(crate) fn modifier(field: &Field) -> i32 {
+        field.metadata().get(PG_TYPMOD).and_then(|modifier| modifier.parse().ok()).unwrap_or(-1)
+    }
+
     /// The Arrow type of a parameter that the client says is of this type.
     pub(crate) fn arrow(self) -> DataType {
         let element = match self.shape {
@@ -180,7 +187,7 @@ impl PgType {
             Shape::Date => DataType::Date32,
             Shape::Time => DataType::Time64(TimeUnit::Microsecond),
             Shape::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, None),
-            Shape::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("+00:00".into())),
+            Shape::TimestampTz => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Shape::Interval => DataType::Interval(IntervalUnit::MonthDayNano),
             Shape::Numeric => DataType::Decimal128(NUMERIC_DIGITS, 10),
         };
