@@ -4,6 +4,8 @@
 //! every length before it allocates, and answers broken input with an error that says what is broken and where.
 
 pub mod exposition;
+#[cfg(feature = "kafka-records")]
+pub mod kafka_records;
 pub mod label_rules;
 pub mod prometheus_chunk;
 #[cfg(feature = "server")]
