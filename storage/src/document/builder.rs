@@ -139,6 +139,11 @@ impl DocumentBuilder {
         Ok(at)
     }
 
+    /// From here on, the time of documents that have none, in nanoseconds since the Unix epoch.
+    pub const fn set_arrival(&mut self, arrival: i64) {
+        self.arrival = arrival;
+    }
+
     /// How many documents there are.
     #[must_use]
     pub fn len(&self) -> usize {
