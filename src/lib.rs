@@ -22,6 +22,8 @@ mod db;
 mod error;
 mod features;
 pub mod ingest;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod promqltest;
 #[cfg(feature = "server")]
 pub mod server;

@@ -66,10 +66,8 @@ async fn ask_topic(config: &KafkaConfig, address: &str) -> Result<Topic, KafkaEr
     }
     let addresses: BTreeMap<BrokerId, String> =
         answer.brokers.iter().map(|b| (b.node_id, address_of(&b.host, b.port))).collect();
-    let mut topic = Topic {
-        id: (!found.topic_id.is_nil()).then(|| found.topic_id.hyphenated().to_string()),
-        ..Topic::default()
-    };
+    let mut topic =
+        Topic { id: (!found.topic_id.is_nil()).then(|| found.topic_id.hyphenated().to_string()), ..Topic::default() };
     for partition in &found.partitions {
         match addresses.get(&partition.leader_id) {
             Some(leader) => drop(topic.leaders.insert(partition.partition_index, leader.clone())),
@@ -95,8 +93,9 @@ pub(super) async fn ask_offsets(
         Start::Latest => LATEST,
     };
     let asked = |p: &i32| ListOffsetsPartition::default().with_partition_index(*p).with_timestamp(timestamp);
-    let topic =
-        ListOffsetsTopic::default().with_name(topic_name(config)).with_partitions(partitions.iter().map(asked).collect());
+    let topic = ListOffsetsTopic::default()
+        .with_name(topic_name(config))
+        .with_partitions(partitions.iter().map(asked).collect());
     let request = ListOffsetsRequest::default()
         .with_replica_id(CONSUMER)
         .with_isolation_level(READ_COMMITTED)
@@ -110,9 +109,7 @@ pub(super) async fn ask_offsets(
         offsets.insert(partition.partition_index, partition.offset.max(0));
     }
     match partitions.iter().find(|p| !offsets.contains_key(p)) {
-        Some(missing) => {
-            Err(refused(&partition_name(config, *missing), ResponseError::UnknownTopicOrPartition))
-        }
+        Some(missing) => Err(refused(&partition_name(config, *missing), ResponseError::UnknownTopicOrPartition)),
         None => Ok(offsets),
     }
 }

@@ -141,7 +141,8 @@ fn check_broker(broker: &str) -> Result<(), String> {
 
 fn check_topic(topic: &str) -> Result<(), String> {
     let allowed = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | '-');
-    if topic.is_empty() || topic.len() > MAX_TOPIC_BYTES || topic == "." || topic == ".." || !topic.chars().all(allowed) {
+    if topic.is_empty() || topic.len() > MAX_TOPIC_BYTES || topic == "." || topic == ".." || !topic.chars().all(allowed)
+    {
         return Err(format!(
             "topic: {topic:?} is no topic's name: those have 1 to {MAX_TOPIC_BYTES} letters, digits, dots, underscores and dashes"
         ));
@@ -166,7 +167,8 @@ impl FromStr for KafkaConfig {
                 }
                 (_, false) => return Err(format!("{item:?} is no key=value")),
                 ("tls", _) => {
-                    let value = value.parse::<bool>().map_err(|_| format!("tls: {value:?} is neither true nor false"))?;
+                    let value =
+                        value.parse::<bool>().map_err(|_| format!("tls: {value:?} is neither true nor false"))?;
                     keys.insert(key.to_owned(), value.into());
                 }
                 _ if keys.insert(key.to_owned(), value.into()).is_some() => {

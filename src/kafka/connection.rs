@@ -92,10 +92,13 @@ impl Connection {
 
     fn version(&self, api: Api) -> Result<i16, KafkaError> {
         let theirs = self.versions.get(&(api.key as i16));
-        theirs.map(|(min, max)| (api.max.min(*max), api.min.max(*min))).filter(|(version, min)| version >= min).map_or_else(
-            || Err(KafkaError::TooOld { address: self.address.clone(), api: api.name, min: api.min, max: api.max }),
-            |(version, _)| Ok(version),
-        )
+        theirs
+            .map(|(min, max)| (api.max.min(*max), api.min.max(*min)))
+            .filter(|(version, min)| version >= min)
+            .map_or_else(
+                || Err(KafkaError::TooOld { address: self.address.clone(), api: api.name, min: api.min, max: api.max }),
+                |(version, _)| Ok(version),
+            )
     }
 
     async fn exchange<Q, R>(&mut self, api: Api, version: i16, request: &Q) -> Result<R, KafkaError>

@@ -22,8 +22,10 @@ use crate::ingest::kafka_records::Aborted;
 /// Up to the version that names topics by their names.
 const FETCH: Api = Api { key: ApiKey::Fetch, name: "Fetch", min: 4, max: 12 };
 
-/// How long a broker may keep a fetch until there is something to send.
-const MAX_WAIT_MS: i32 = 500;
+/// So much is worth a transaction of its own; less may wait for more.
+const MIN_BYTES: i32 = 16 << 10;
+/// How long a broker may keep a fetch until there is enough to send.
+const MAX_WAIT_MS: i32 = 250;
 /// The most bytes of an answer and of a partition in it; one batch more than this is sent when it is the first.
 const MAX_BYTES: i32 = 8 << 20;
 
@@ -63,12 +65,11 @@ pub(super) async fn fetch(
             .with_fetch_offset(*offset)
             .with_partition_max_bytes(MAX_BYTES)
     };
-    let topic =
-        FetchTopic::default().with_topic(topic_name(config)).with_partitions(order.map(partition).collect());
+    let topic = FetchTopic::default().with_topic(topic_name(config)).with_partitions(order.map(partition).collect());
     let request = FetchRequest::default()
         .with_replica_id(CONSUMER)
         .with_max_wait_ms(MAX_WAIT_MS)
-        .with_min_bytes(1)
+        .with_min_bytes(MIN_BYTES)
         .with_max_bytes(MAX_BYTES)
         .with_isolation_level(READ_COMMITTED)
         .with_topics(vec![topic]);

@@ -167,7 +167,9 @@ mod tests {
     fn a_brokers_message_is_checked() {
         let scram = Scram::new(Mechanism::ScramSha512, "a,b=c", "mine");
         assert_eq!(scram.first, "n=a=2Cb=3Dc,r=mine");
-        for bad in ["", "r=theirs,s=AA==,i=4096", "r=mine1,s=?,i=4096", "r=mine1,s=AA==,i=1", "r=mine1,s=AA==,i=4294967295"] {
+        for bad in
+            ["", "r=theirs,s=AA==,i=4096", "r=mine1,s=?,i=4096", "r=mine1,s=AA==,i=1", "r=mine1,s=AA==,i=4294967295"]
+        {
             assert!(scram.prove("p", bad).is_err(), "{bad}");
         }
         assert!(scram.prove("p", "r=mine1,s=AA==,i=4096").is_ok());

@@ -22,6 +22,8 @@ pub(crate) struct App {
     pub(crate) counters: Counters,
     pub(crate) cors: Cors,
     pub(crate) started: jiff::Timestamp,
+    #[cfg(feature = "kafka")]
+    pub(crate) kafka: std::sync::OnceLock<crate::kafka::KafkaStatus>,
     stopping: AtomicBool,
 }
 
@@ -32,6 +34,8 @@ impl App {
             counters: Counters::new(ROUTES.len()),
             cors: Cors::new(&config.cors_origin)?,
             started: jiff::Timestamp::now(),
+            #[cfg(feature = "kafka")]
+            kafka: std::sync::OnceLock::new(),
             stopping: AtomicBool::new(false),
             engine,
             clock: Arc::new(SystemClock::default()),

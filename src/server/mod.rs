@@ -11,7 +11,7 @@ mod compress;
 pub mod config;
 mod cors;
 mod counters;
-mod exposition;
+pub(crate) mod exposition;
 mod json;
 mod listen;
 mod params;
@@ -96,6 +96,15 @@ impl Server {
     pub fn bind(config: ServerConfig, engine: Engine) -> Result<Self, ServerError> {
         let listeners = listen::bind(&config.listen, config.insecure_no_auth)?;
         Ok(Self { app: Arc::new(App::new(config, engine)?), listeners })
+    }
+
+    /// Shows what consumers of Kafka count among the server's metrics.
+    #[cfg(feature = "kafka")]
+    #[must_use]
+    pub fn with_kafka(self, status: crate::kafka::KafkaStatus) -> Self {
+        // Only a server that runs shares its state, so there is nobody else who could set it.
+        let _ = self.app.kafka.set(status);
+        self
     }
 
     /// The first address that is listened on.

@@ -70,12 +70,7 @@ pub struct Damaged {
 ///
 /// # Errors
 /// When the bytes are no batches. What was told before counts.
-pub fn read(
-    bytes: &[u8],
-    from: i64,
-    aborted: &[Aborted],
-    found: &mut dyn FnMut(Found<'_>),
-) -> Result<i64, Damaged> {
+pub fn read(bytes: &[u8], from: i64, aborted: &[Aborted], found: &mut dyn FnMut(Found<'_>)) -> Result<i64, Damaged> {
     let mut aborted = aborted.to_vec();
     aborted.sort_by_key(|a| std::cmp::Reverse(a.first_offset));
     let mut aborting = HashSet::new();

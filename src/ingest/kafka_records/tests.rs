@@ -117,8 +117,12 @@ fn told(bytes: &[u8], from: i64, aborted: &[Aborted]) -> (Vec<String>, i64) {
 #[test]
 fn messages_of_every_compression() {
     for compression in CODECS {
-        let batch =
-            Written { base: 5, records: &[(0, Some(b"{}")), (1, None), (4, Some(b"{\"a\":1}"))], compression, ..Written::default() };
+        let batch = Written {
+            base: 5,
+            records: &[(0, Some(b"{}")), (1, None), (4, Some(b"{\"a\":1}"))],
+            compression,
+            ..Written::default()
+        };
         let (all, next) = told(&batch.bytes(), 0, &[]);
         assert_eq!(all, ["5@1000 {}", "6@1010 nothing", "9@1040 {\"a\":1}"], "compression {compression}");
         assert_eq!(next, 10);
@@ -184,7 +188,8 @@ fn aborted_transactions_do_not_count() {
 fn what_cannot_be_read_is_told_and_does_not_hide_the_rest() {
     let good = Written { base: 3, records: &[(0, Some(b"good"))], ..Written::default() }.bytes();
     for compression in CODECS {
-        let batch = Written { records: &[(0, Some(b"abcabcabcabc")), (2, Some(b"c"))], compression, ..Written::default() };
+        let batch =
+            Written { records: &[(0, Some(b"abcabcabcabc")), (2, Some(b"c"))], compression, ..Written::default() };
         let batch = batch.bytes();
         let mut cases = 0;
         for at in 17..batch.len() {
