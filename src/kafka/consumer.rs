@@ -168,7 +168,10 @@ impl Consumer {
         for (partition, leader) in &topic.leaders {
             let (placed, unplaced) = by_leader.entry(leader).or_default();
             match positions.get(partition).filter(|p| is_of_this_topic(p)) {
-                Some(position) => drop(placed.insert(*partition, position.next)),
+                Some(position) => {
+                    self.status.update(*partition, |p| p.next = position.next);
+                    placed.insert(*partition, position.next);
+                }
                 None => unplaced.push(*partition),
             }
         }
