@@ -9,11 +9,16 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering},
 };
 
-use super::{Inner, options::Durability};
+use super::{
+    Inner,
+    options::Durability,
+    tables::commit::{FirstRows, Pending, TableWrites},
+};
 use crate::{
     Result, StorageError,
     memtable::{Index, Memtable, SeriesId, read_lock, write_lock},
     model::{exemplar::Exemplar, histogram::Histogram, metadata::MetricMetadata},
+    table::FIELDS_MAX,
     wal::{
         LogWriter,
         record::{FloatSample, RecordEncoder},
@@ -32,9 +37,15 @@ pub(super) struct Batch {
     histograms: Vec<(SeriesId, i64, i64, Arc<Histogram>)>,
     exemplars: Vec<(SeriesId, Exemplar)>,
     metadata: Vec<(String, MetricMetadata)>,
+    /// A transaction over tables.
+    tables: Option<Arc<TableWrites>>,
 }
 
 impl Batch {
+    pub(super) fn of_tables(writes: Arc<TableWrites>) -> Self {
+        Self { tables: Some(writes), ..Self::default() }
+    }
+
     pub(super) fn float(&mut self, series: SeriesId, timestamp: i64, value: f64, start: i64) {
         self.floats.push(FloatSample { series, timestamp, start_timestamp: start, value });
     }
@@ -52,7 +63,11 @@ impl Batch {
     }
 
     const fn is_empty(&self) -> bool {
-        self.floats.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty()
+        self.floats.is_empty()
+            && self.histograms.is_empty()
+            && self.exemplars.is_empty()
+            && self.metadata.is_empty()
+            && self.tables.is_none()
     }
 }
 
@@ -78,12 +93,19 @@ struct Waiting {
     outcome: Arc<OnceLock<Result<(), CommitFailure>>>,
 }
 
-/// What a group's failure means to each of its batches; made into an error of its own for every one of them.
+/// What a group's failure means to each of its batches, or why a transaction of it cannot be; made into an error of its
+/// own for every one of them.
 #[derive(Debug, Clone)]
-enum CommitFailure {
+pub(super) enum CommitFailure {
     Poisoned(String),
     DiskFull(std::path::PathBuf, String),
     Other(String),
+    /// A transaction contradicts one before it.
+    Conflict(String),
+    /// Table and field.
+    TooManyFields(String, String),
+    /// Rows went from memory to segments since the transaction looked; it looks again and is queued anew.
+    Stale,
 }
 
 /// The log being written.
@@ -105,11 +127,14 @@ impl CommitFailure {
         }
     }
 
-    fn into_error(self) -> StorageError {
+    pub(super) fn into_error(self) -> StorageError {
         match self {
             Self::Poisoned(reason) => StorageError::Poisoned { reason },
             Self::DiskFull(path, reason) => StorageError::DiskFull { path, reason },
             Self::Other(reason) => StorageError::LogWrite { reason },
+            Self::Conflict(reason) => StorageError::Conflict { reason },
+            Self::TooManyFields(table, field) => StorageError::TooManyFields { table, field, limit: FIELDS_MAX },
+            Self::Stale => StorageError::Conflict { reason: "rows were moved meanwhile".to_owned() },
         }
     }
 }
@@ -157,7 +182,7 @@ impl LogState {
 
 impl Inner {
     /// Makes a batch durable and visible. The caller holds the rotation lock, and no lock on the index.
-    pub(super) fn commit(&self, batch: Batch, memtable: &Memtable) -> Result<()> {
+    pub(super) fn commit(&self, batch: Batch, memtable: &Memtable) -> Result<(), CommitFailure> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -166,7 +191,7 @@ impl Inner {
         queue.waiting.push(Waiting { batch, outcome: Arc::clone(&outcome) });
         loop {
             if let Some(done) = outcome.get() {
-                return done.clone().map_err(CommitFailure::into_error);
+                return done.clone();
             }
             if queue.has_leader {
                 queue = self.committer.finished.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -186,45 +211,71 @@ impl Inner {
     /// hold the rotation lock.
     fn lead(&self, group: Vec<Waiting>, memtable: &Memtable) {
         // Nothing here panics by design; should it, nobody must wait for ever.
-        let written = catch_unwind(AssertUnwindSafe(|| self.write_group(&group, memtable)))
-            .unwrap_or_else(|_| Err(StorageError::Poisoned { reason: "a writer panicked".to_owned() }));
-        let result = written.map_err(|e| {
-            tracing::error!(error = %e, "write-ahead log");
-            CommitFailure::of(&e)
+        let outcomes = catch_unwind(AssertUnwindSafe(|| self.write_group(&group, memtable))).unwrap_or_else(|_| {
+            let failure = CommitFailure::Poisoned("a writer panicked".to_owned());
+            group.iter().map(|_| Err(failure.clone())).collect()
         });
-        if result.is_ok() {
-            self.apply(&group, memtable);
-        }
-        for waiting in group {
+        self.apply(&group, &outcomes, memtable);
+        for (waiting, outcome) in group.into_iter().zip(outcomes) {
             // Only the leader that took a batch answers it, and once.
-            let _ = waiting.outcome.set(result.clone());
+            let _ = waiting.outcome.set(outcome.map(|_| ()));
         }
     }
 
-    fn write_group(&self, group: &[Waiting], memtable: &Memtable) -> Result<()> {
+    /// What became of each batch of the group: those that are in the log are synced when the options say so.
+    fn write_group(&self, group: &[Waiting], memtable: &Memtable) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        let written = self.append_group(group, memtable, &mut outcomes).and_then(|()| self.sync_group());
+        if let Err(error) = written {
+            tracing::error!(%error, "write-ahead log");
+            let failure = CommitFailure::of(&error);
+            outcomes.iter_mut().filter(|o| o.is_ok()).for_each(|outcome| *outcome = Err(failure.clone()));
+            outcomes.resize(group.len(), Err(failure));
+        }
+        outcomes
+    }
+
+    fn append_group(&self, group: &[Waiting], memtable: &Memtable, outcomes: &mut Vec<Outcome>) -> Result<()> {
         self.check_space()?;
         let index = read_lock(memtable.index());
         let mut log = self.committer.log();
         let LogState { writer: Some(writer), dirty, payload } = &mut *log else { return Err(StorageError::ReadOnly) };
         payload.clear();
         let mut defined: Vec<SeriesId> = Vec::new();
-        let mut batches = group.iter().peekable();
-        while let Some(waiting) = batches.next() {
-            encode(&waiting.batch, &index, &mut defined, payload);
-            if payload.len() >= FRAME_TARGET || batches.peek().is_none() {
-                *dirty = true;
-                if let Err(error) = writer.append(payload) {
-                    defined.iter().for_each(|id| index.unset_logged(*id));
-                    return Err(error);
-                }
-                payload.clear();
-                defined.clear();
+        let mut pending = Pending::default();
+        for (at, waiting) in group.iter().enumerate() {
+            outcomes.push(self.admit(&waiting.batch, &mut pending));
+            if outcomes[at].is_ok() {
+                encode(&waiting.batch, &index, &mut defined, payload);
             }
+            if payload.is_empty() || (payload.len() < FRAME_TARGET && at + 1 < group.len()) {
+                continue;
+            }
+            *dirty = true;
+            if let Err(error) = writer.append(payload) {
+                defined.iter().for_each(|id| index.unset_logged(*id));
+                return Err(error);
+            }
+            payload.clear();
+            defined.clear();
         }
         drop(index);
         if payload.capacity() > 2 * FRAME_TARGET {
             *payload = Vec::new();
         }
+        Ok(())
+    }
+
+    /// Looks whether a transaction contradicts what is committed or waits in the same group.
+    fn admit<'w>(&self, batch: &'w Batch, pending: &mut Pending<'w>) -> Outcome {
+        match &batch.tables {
+            Some(writes) => writes.admit(&read_lock(&self.tables), pending),
+            None => Ok(FirstRows::new()),
+        }
+    }
+
+    fn sync_group(&self) -> Result<()> {
+        let mut log = self.committer.log();
         if self.options.durability == Durability::Sync {
             log.sync()?;
         }
@@ -234,10 +285,11 @@ impl Inner {
         Ok(())
     }
 
-    fn apply(&self, group: &[Waiting], memtable: &Memtable) {
+    fn apply(&self, group: &[Waiting], outcomes: &[Outcome], memtable: &Memtable) {
+        let done = || group.iter().zip(outcomes).filter_map(|(w, o)| Some((&w.batch, o.as_ref().ok()?)));
+        let table_bytes = self.apply_tables(done().filter_map(|(batch, first)| Some((batch.tables.as_ref()?, first))));
         let mut data = memtable.write();
-        for waiting in group {
-            let batch = &waiting.batch;
+        for (batch, _) in done() {
             for s in &batch.floats {
                 data.float(s.series, s.timestamp, s.value, s.start_timestamp);
             }
@@ -253,8 +305,8 @@ impl Inner {
         }
         let bytes = data.samples.heap_size();
         drop(data);
-        self.note_memtable_bytes(bytes);
-        let mut metadata = group.iter().flat_map(|w| &w.batch.metadata).peekable();
+        self.note_memtable_bytes(bytes + table_bytes);
+        let mut metadata = done().flat_map(|(batch, _)| &batch.metadata).peekable();
         if metadata.peek().is_some() {
             let mut known = write_lock(&self.metadata);
             for (metric, told) in metadata {
@@ -263,6 +315,9 @@ impl Inner {
         }
     }
 }
+
+/// The ids of a transaction's first rows, or why a batch was not written.
+type Outcome = Result<FirstRows, CommitFailure>;
 
 /// Appends a batch's records to a payload, before them the definitions that the log does not have yet. `defined`
 /// collects the series whose definitions are in the payload.

@@ -1,7 +1,7 @@
 //! The engine: one way in and one way out for samples, and the work behind them.
 //!
 //! Lock order, outermost first: `flushing`, `merging`, `setting_aside`, `rotation`, the memtable's index, the log,
-//! `state`, the memtable's data, `metadata`, `catalog`.
+//! `state`, `tables`, the memtable's data, `serials`, `metadata`, `catalog`.
 
 mod appender;
 mod background;
@@ -22,6 +22,7 @@ mod retention;
 mod snapshot;
 mod state;
 mod stats;
+mod tables;
 mod transaction;
 mod verify;
 
@@ -74,6 +75,8 @@ struct Inner {
     /// Held for reading by appenders, for writing while a memtable replaces another.
     rotation: RwLock<()>,
     committer: commit::Committer,
+    tables: RwLock<tables::Tables>,
+    serials: tables::serials::Serials,
     catalog: Catalog,
     metadata: RwLock<metadata::MetadataTable>,
     cache: Arc<BlockCache>,
@@ -131,7 +134,7 @@ impl Engine {
         let mut appender = Appender::new(inner, memtable.index());
         let filled = fill(&mut appender)?;
         let batch = appender.into_batch();
-        inner.commit(batch, &memtable)?;
+        inner.commit(batch, &memtable).map_err(commit::CommitFailure::into_error)?;
         Ok(filled)
     }
 

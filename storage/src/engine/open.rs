@@ -24,6 +24,7 @@ use super::{
     retention::ClockGuard,
     state::{LiveSegment, LiveTombstone, State},
     stats::Counters,
+    tables::serials::Serials,
 };
 use crate::{
     Result, StorageError,
@@ -329,6 +330,8 @@ fn assemble(
         }),
         rotation: RwLock::new(()),
         committer: Committer::new(writer),
+        tables: RwLock::default(),
+        serials: Serials::default(),
         catalog,
         metadata: RwLock::new(log.metadata),
         cache: BlockCache::new(options.cache_bytes),
