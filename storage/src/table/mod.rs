@@ -11,6 +11,7 @@ pub(crate) mod key;
 pub mod kind;
 pub mod part;
 pub mod rows;
+pub mod segment;
 pub mod snapshot;
 
 pub use check::{FIELDS_MAX, NAME_MAX};
