@@ -15,7 +15,7 @@ use arrow_cast::{CastOptions, cast_with_options, display::FormatOptions};
 use arrow_ipc::reader::StreamDecoder;
 use arrow_schema::{ArrowError, DataType, Field, TimeUnit};
 use chronolith_storage::{
-    document::{MAX_DEPTH, MAX_FIELD_BYTES, MAX_FIELDS, TIME_FIELDS, decode_path, encode_path, time},
+    document::{MAX_DEPTH, MAX_FIELD_BYTES, MAX_FIELDS, decode_path, encode_path, time},
     table::{ColumnKey, Kind, ListKind, Rows},
 };
 
@@ -48,6 +48,12 @@ impl ArrowReader {
             rows_before: 0,
             ended: false,
         }
+    }
+
+    /// A reader of one batch.
+    #[must_use]
+    pub fn of_batch(batch: RecordBatch, options: &ReadOptions) -> Self {
+        Self { pending: Some(batch), ended: true, ..Self::new(&[], options) }
     }
 
     /// The next rows.
@@ -217,7 +223,11 @@ fn cast(path: &[String], array: &ArrayRef, to: &DataType) -> Result<ArrayRef, Ev
     };
     let cast = cast_with_options(array, to, &strict).map_err(|e| malformed(path, e.to_string()))?;
     if let Some(row) = (0..array.len()).find(|row| cast.is_null(*row) && array.is_valid(*row)) {
-        let reason = format!("field {:?} has a value of the type {} that {to} cannot hold", encode_path(path), array.data_type());
+        let reason = format!(
+            "field {:?} has a value of the type {} that {to} cannot hold",
+            encode_path(path),
+            array.data_type()
+        );
         return Err(EventError::Row { row: row + 1, reason });
     }
     Ok(cast)
@@ -245,18 +255,17 @@ fn whole_lists(path: &[String], array: &ArrayRef) -> Result<ArrayRef, EventError
 
 /// Each row's time: that of the first field that has one, else the time of arrival.
 fn times(columns: &[(ColumnKey, ArrayRef)], rows: usize, options: &ReadOptions) -> Result<Vec<i64>, EventError> {
-    let fields = match &options.document.time_field {
-        Some(name) => vec![encode_path(&path(name))],
-        None => TIME_FIELDS.iter().map(|name| encode_path(&[name])).collect(),
-    };
+    let fields = options.document.time_fields.iter().map(|name| encode_path(&path(name)));
     let mut times: Vec<Option<i64>> = vec![None; rows];
     for field in fields {
         for (key, array) in columns.iter().filter(|(key, _)| *key.field == *field) {
-            for (row, time) in times.iter_mut().enumerate().filter(|(row, time)| time.is_none() && array.is_valid(*row)) {
-                *time = Some(time_of(key.kind, array, row).ok_or_else(|| EventError::Row {
-                    row: row + 1,
-                    reason: format!("field {field:?} is no time"),
-                })?);
+            for (row, time) in times.iter_mut().enumerate().filter(|(row, time)| time.is_none() && array.is_valid(*row))
+            {
+                *time =
+                    Some(time_of(key.kind, array, row).ok_or_else(|| EventError::Row {
+                        row: row + 1,
+                        reason: format!("field {field:?} is no time"),
+                    })?);
             }
         }
     }

@@ -52,7 +52,8 @@ impl<'a> CsvReader<'a> {
         }
         for name in &names {
             let path = decode_path(&name.text).ok_or_else(|| {
-                let reason = "is no name of a field: keys are joined by dots, each not empty or a JSON string in quotes";
+                let reason =
+                    "is no name of a field: keys are joined by dots, each not empty or a JSON string in quotes";
                 line(1, format!("{:?} {reason}", name.text))
             })?;
             paths.push(path);
@@ -167,7 +168,10 @@ impl<'a> Records<'a> {
                     text
                 };
                 if text.contains('"') {
-                    return Err(line(self.line, "a quote inside a value needs quotes around the value, and is doubled"));
+                    return Err(line(
+                        self.line,
+                        "a quote inside a value needs quotes around the value, and is doubled",
+                    ));
                 }
                 Cell { text: Cow::Borrowed(text), quoted: false }
             }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{
-    Array as _, ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, ListArray, RecordBatch,
+    ArrayRef, BooleanArray, DictionaryArray, Float32Array, Int32Array, Int64Array, ListArray, RecordBatch,
     StringArray, StructArray, TimestampMillisecondArray,
     cast::AsArray as _,
     types::{Int32Type, TimestampNanosecondType},
@@ -41,9 +41,8 @@ fn read(format: EventFormat, bytes: &[u8]) -> Result<Vec<(String, i64)>, EventEr
     let fields = rows.columns().iter().filter(|(key, _)| !key.field.starts_with('#')).cloned().collect();
     let documents = Rows::new(rows.len(), fields).unwrap();
     let times = rows.column(&time_key()).map(|t| t.as_primitive::<TimestampNanosecondType>().clone());
-    let all = (0..rows.len()).map(|row| {
-        (Rebuilder::rebuild(&documents, row).unwrap(), times.as_ref().map_or(0, |times| times.value(row)))
-    });
+    let all = (0..rows.len())
+        .map(|row| (Rebuilder::rebuild(&documents, row).unwrap(), times.as_ref().map_or(0, |times| times.value(row))));
     Ok(all.collect())
 }
 
@@ -168,7 +167,8 @@ fn batch() -> RecordBatch {
 fn arrow_batches_are_rows() {
     let first = "{\"_time\":\"1970-01-01T00:00:00.001Z\",\"half\":0.5,\"name\":\"x\",\"object\":{\"deep\":true},\"tags\":[1,2]}";
     let second = "{\"_time\":\"1970-01-01T00:00:00.002Z\",\"half\":2.0}";
-    let expected: Vec<_> = [first, second, first, second].iter().map(|d| (*d).to_owned()).zip([1_000_000, 2_000_000].repeat(2)).collect();
+    let expected: Vec<_> =
+        [first, second, first, second].iter().map(|d| (*d).to_owned()).zip([1_000_000, 2_000_000].repeat(2)).collect();
     assert_eq!(read(EventFormat::ArrowStream, &stream(&batch())).unwrap(), expected);
 }
 
