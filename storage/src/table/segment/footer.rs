@@ -60,6 +60,8 @@ pub(super) struct Footer {
     pub(super) row_id_index: Place,
     /// The sections of the key index; of no length when there is none.
     pub(super) key_index: Place,
+    /// What the writer was given to keep.
+    pub(super) state: Vec<u8>,
 }
 
 impl Footer {
@@ -96,6 +98,7 @@ impl Footer {
                 out.extend_from_slice(&number.to_le_bytes());
             }
         }
+        out.extend_from_slice(&self.state);
         out
     }
 
@@ -119,12 +122,12 @@ impl Footer {
         let mut place =
             || -> Result<Place> { Ok(Place { pack: reader.u32()?, start: reader.u32()?, len: reader.u32()? }) };
         let (directory, row_id_index, key_index) = (place()?, place()?, place()?);
-        reader.finish("event segment footer")?;
+        let state = reader.rest().to_vec();
         if rows > ROWS_MAX || timed > 1 {
             return Err(malformed("event segment footer", format!("{rows} rows, time mark {timed}")));
         }
         let time = (timed == 1).then_some(time);
-        Ok(Self { identity, rows, row_ids, time, packs, directory, row_id_index, key_index })
+        Ok(Self { identity, rows, row_ids, time, packs, directory, row_id_index, key_index, state })
     }
 }
 

@@ -55,6 +55,8 @@ pub struct EventSegmentOptions {
     pub level: Level,
     /// The column whose lowest and highest values the summary tells.
     pub time: Option<ColumnKey>,
+    /// What the footer keeps for whoever opens the segment, by [`EventSegment::state`]: bytes that it does not read.
+    pub state: Vec<u8>,
 }
 
 /// What an event segment holds as a whole.

@@ -28,7 +28,7 @@ use crate::{
         cache::segment_number,
     },
     table::{BLOCK_ROWS, ColumnKey, ColumnStatistics, Kind, Needle, Part},
-    vfs::Vfs,
+    vfs::{OpenMode, Vfs, at_path},
 };
 
 /// An event segment that is read. Indexes and dictionaries of the columns that were asked for stay in memory; blocks go
@@ -95,10 +95,29 @@ impl EventSegment {
         })
     }
 
+    /// Whether a file says of itself that it is an event segment; it may be damaged.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_one(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
+        let mut magic = [0; 8];
+        let file = vfs.open(path, OpenMode::Read).map_err(at_path(path))?;
+        match file.read_exact_at(&mut magic, 0) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            read => read.map(|()| magic == EVENT_SEGMENT.magic).map_err(at_path(path)),
+        }
+    }
+
     /// What the segment holds as a whole.
     #[must_use]
     pub const fn summary(&self) -> &EventSegmentSummary {
         &self.summary
+    }
+
+    /// What the writer was given to keep.
+    #[must_use]
+    pub fn state(&self) -> &[u8] {
+        &self.footer.state
     }
 
     /// The file.

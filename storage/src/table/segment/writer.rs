@@ -285,6 +285,7 @@ impl EventSegmentWriter {
             directory: place,
             row_id_index,
             key_index,
+            state: std::mem::take(&mut self.options.state),
         };
         let payload = footer.encode();
         let at = self.packs.file.write(BlockKind::EventFooter, &payload)?;

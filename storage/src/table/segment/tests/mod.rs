@@ -32,7 +32,12 @@ fn identity() -> EventSegmentIdentity {
 }
 
 fn options() -> EventSegmentOptions {
-    EventSegmentOptions { identity: identity(), level: Level::Merge, time: Some(ColumnKey::new("time", Kind::Nanos)) }
+    EventSegmentOptions {
+        identity: identity(),
+        level: Level::Merge,
+        time: Some(ColumnKey::new("time", Kind::Nanos)),
+        state: b"state".to_vec(),
+    }
 }
 
 fn write(batches: &[Rows], first_id: u64, keys: bool) -> Result<(Arc<dyn Vfs>, EventSegmentSummary)> {
