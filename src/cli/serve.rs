@@ -226,6 +226,7 @@ impl ServeArgs {
             return Ok((server, None));
         }
         check_together(&self.kafka).map_err(CliError::Usage)?;
+        self.kafka.iter().try_for_each(KafkaConfig::check_files).map_err(CliError::Usage)?;
         let clock = Arc::new(SystemClock::default());
         let consumers = Consumers::start(self.kafka.clone(), engine, clock, Rng::from_system())
             .map_err(|e| CliError::io("the thread of Kafka's consumers", e))?;

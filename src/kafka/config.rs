@@ -4,7 +4,11 @@ use std::{path::PathBuf, str::FromStr};
 
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use super::tables::{OFFSETS, REJECTED};
+use super::{
+    sasl,
+    tables::{OFFSETS, REJECTED},
+    tls,
+};
 
 /// The name that offsets are kept under when none is given.
 pub const DEFAULT_NAME: &str = "chronolith";
@@ -129,6 +133,22 @@ impl TryFrom<Keys> for KafkaConfig {
     }
 }
 
+impl KafkaConfig {
+    /// Reads the files that it names, to find mistakes before the first connection.
+    ///
+    /// # Errors
+    /// Names the key and the file.
+    pub fn check_files(&self) -> Result<(), String> {
+        if let Some(ca) = &self.tls_ca {
+            tls::client_config(ca).map_err(|e| format!("tls-ca: {e}"))?;
+        }
+        if let Some(login) = &self.login {
+            sasl::read_password(login).map_err(|e| format!("password-file: {e}"))?;
+        }
+        Ok(())
+    }
+}
+
 fn check_broker(broker: &str) -> Result<(), String> {
     let wrong = || format!("brokers: {broker:?} is no host and port; write it as 127.0.0.1:9092 or [::1]:9092");
     let (host, port) = broker.rsplit_once(':').ok_or_else(wrong)?;
@@ -236,6 +256,9 @@ mod tests {
         assert_eq!(from_file(&format!("kafka = [{option:?}]")).unwrap(), [config.clone()]);
         assert_eq!((config.start, config.name.as_str()), (Start::Latest, DEFAULT_NAME));
         assert!(check_together(&[config.clone(), config.clone()]).unwrap_err().contains("chatsphere-events"));
+        assert!(config.check_files().unwrap_err().starts_with("tls-ca: /ca.pem: "));
+        let without_tls = KafkaConfig { tls_ca: None, ..config.clone() };
+        assert!(without_tls.check_files().unwrap_err().starts_with("password-file: /p: "));
         let other = KafkaConfig { name: "b".to_owned(), ..config.clone() };
         check_together(&[config, other]).unwrap();
     }

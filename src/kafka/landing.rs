@@ -5,12 +5,13 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
+use arrow_array::Array as _;
 use chronolith_storage::{
     Result, StorageError,
     clock::Clock,
-    document::{DocumentBuilder, DocumentError, DocumentOptions},
+    document::DocumentBuilder,
     engine::{Engine, OnConflict, Transaction},
-    table::{Rows, TableDefinition},
+    table::{Rows, TableDefinition, TableId},
 };
 
 use super::{
@@ -18,9 +19,14 @@ use super::{
     config::KafkaConfig,
     tables::{Owner, Position, Rejected, write_positions, write_rejected},
 };
+use crate::{
+    Error,
+    events::{self, Fit},
+};
 
 /// How often a transaction is done again at once that another one got in the way of.
 const CONFLICTS_MAX: usize = 20;
+const NANOS_PER_MS: i64 = 1_000_000;
 
 /// Writes messages to the table.
 #[derive(Debug)]
@@ -47,7 +53,7 @@ impl Landing {
     }
 
     /// Writes a chunk whole; when it is too large for one transaction, half by half. Calls `landed` after each transaction
-    /// with the messages that are durable now, how many of them were rejected in each partition, and the new positions.
+    /// with the messages that are durable now, those that were rejected, and the new positions.
     ///
     /// # Errors
     /// What hinders all messages alike, such as a full disk. What was told as landed is durable.
@@ -55,22 +61,18 @@ impl Landing {
         let mut waiting = vec![0..chunk.messages.len()];
         while let Some(range) = waiting.pop() {
             let part = self.part(chunk, range.clone(), waiting.is_empty());
-            match self.commit(&part, None) {
-                Ok(rejected) => {
-                    landed(Landed { messages: part.messages, rejected: &rejected, positions: &part.positions })
-                }
-                // The transaction is larger than the log takes.
-                Err(StorageError::Invalid(_)) if range.len() > 1 => {
+            let rejected = match self.commit(&part, None) {
+                Err(Failed::TooLarge(_)) if range.len() > 1 => {
                     let middle = range.start + range.len() / 2;
                     waiting.push(middle..range.end);
                     waiting.push(range.start..middle);
+                    continue;
                 }
-                Err(StorageError::Invalid(reason)) if range.len() == 1 => {
-                    let rejected = self.commit(&part, Some(&reason))?;
-                    landed(Landed { messages: part.messages, rejected: &rejected, positions: &part.positions });
-                }
-                Err(error) => return Err(error),
-            }
+                Err(Failed::TooLarge(reason)) => self.commit(&part, Some(&reason)),
+                done => done,
+            };
+            let rejected = rejected.map_err(Failed::into_storage)?;
+            landed(Landed { messages: part.messages, rejected: &rejected, positions: &part.positions });
         }
         Ok(())
     }
@@ -94,11 +96,13 @@ impl Landing {
 
     /// Commits a part, again when others get in the way. Returns what was rejected. With `refused` all of its messages are
     /// rejected for that reason.
-    fn commit(&self, part: &Part<'_>, refused: Option<&str>) -> Result<Vec<Rejected>> {
+    fn commit(&self, part: &Part<'_>, refused: Option<&str>) -> Result<Vec<Rejected>, Failed> {
         let mut conflicts = 0;
         loop {
             match self.try_commit(part, refused) {
-                Err(StorageError::Conflict { .. } | StorageError::TableExists(_)) if conflicts < CONFLICTS_MAX => {
+                Err(Failed::Other(StorageError::Conflict { .. } | StorageError::TableExists(_)))
+                    if conflicts < CONFLICTS_MAX =>
+                {
                     conflicts += 1;
                 }
                 done => return done,
@@ -106,20 +110,22 @@ impl Landing {
         }
     }
 
-    fn try_commit(&self, part: &Part<'_>, refused: Option<&str>) -> Result<Vec<Rejected>> {
+    fn try_commit(&self, part: &Part<'_>, refused: Option<&str>) -> Result<Vec<Rejected>, Failed> {
         let now_ms = self.clock.now_ms();
         let mut rejected = part.unreadable.to_vec();
         let mut transaction = self.engine.begin();
         if let Some(reason) = refused {
             rejected.extend(part.messages.iter().map(|m| part.chunk.rejected(m, reason.to_owned())));
         } else if !part.messages.is_empty() {
-            let table = self.target(&mut transaction)?;
-            self.insert(&mut transaction, &table, part, now_ms, &mut rejected)?;
+            self.insert(&mut transaction, part, now_ms, &mut rejected)?;
         }
         write_rejected(&mut transaction, &self.owner, &rejected, now_ms)?;
         write_positions(&mut transaction, &self.owner, &part.positions, now_ms)?;
-        transaction.commit()?;
-        Ok(rejected)
+        match transaction.commit() {
+            Ok(()) => Ok(rejected),
+            Err(StorageError::Invalid(reason)) => Err(Failed::TooLarge(reason)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The table of the messages, made when it does not exist.
@@ -133,29 +139,28 @@ impl Landing {
     fn insert(
         &self,
         transaction: &mut Transaction,
-        table: &TableDefinition,
         part: &Part<'_>,
         now_ms: i64,
         rejected: &mut Vec<Rejected>,
     ) -> Result<()> {
-        let options = DocumentOptions { time_field: self.time_field.clone(), ..DocumentOptions::default() };
-        let mut builder = DocumentBuilder::new(&options).map_err(|e| e.of_table(&table.name))?;
-        let mut taken = Vec::new();
+        let table = self.target(transaction)?;
+        let now = now_ms.saturating_mul(NANOS_PER_MS);
+        let options = events::read_options(&table, self.time_field.as_deref(), now).map_err(of_table)?;
+        let mut builder = DocumentBuilder::new(&options.document).map_err(|e| e.of_table(&table.name))?;
+        let mut rows =
+            RowsOf { fit: Fit::new(&table, now), table: table.id, chunk: part.chunk, taken: Vec::new(), rejected };
         for message in part.messages {
-            builder.set_arrival(message.time_ms.unwrap_or(now_ms).saturating_mul(1_000_000));
+            builder.set_arrival(message.time_ms.map_or(now, |ms| ms.saturating_mul(NANOS_PER_MS)));
             match message.value.clone().map(|value| builder.push(&part.chunk.bytes[value])) {
-                Some(Ok(())) => taken.push(message),
-                Some(Err(error)) => rejected.push(part.chunk.rejected(message, reason_of(&error))),
-                None => rejected.push(part.chunk.rejected(message, "the message has no value".to_owned())),
+                Some(Ok(())) => rows.taken.push(message),
+                Some(Err(error)) => rows.reject(message, error.to_string()),
+                None => rows.reject(message, "the message has no value".to_owned()),
             }
             if builder.is_full() {
-                let rows = builder.take_rows(table.time_key())?;
-                insert_rows(transaction, table, part, &rows, &taken, rejected)?;
-                taken.clear();
+                rows.insert(transaction, &builder.take_rows(options.time.clone())?)?;
             }
         }
-        let rows = builder.take_rows(table.time_key())?;
-        insert_rows(transaction, table, part, &rows, &taken, rejected)
+        rows.insert(transaction, &builder.take_rows(options.time)?)
     }
 }
 
@@ -174,47 +179,90 @@ struct Part<'a> {
     positions: BTreeMap<i32, Position>,
 }
 
-fn reason_of(error: &DocumentError) -> String {
-    error.to_string()
+/// Why a part was not committed.
+enum Failed {
+    /// The transaction is larger than the log takes.
+    TooLarge(String),
+    Other(StorageError),
 }
 
-/// Inserts rows; when the table refuses some of them, finds those by halves and rejects their messages. `messages` has one
-/// for each row.
-fn insert_rows(
-    transaction: &mut Transaction,
-    table: &TableDefinition,
-    part: &Part<'_>,
-    rows: &Rows,
-    messages: &[&Message],
-    rejected: &mut Vec<Rejected>,
-) -> Result<()> {
-    let mut waiting = vec![0..rows.len()];
-    while let Some(range) = waiting.pop().filter(|r| !r.is_empty()) {
-        let inserted = transaction.insert(table.id, rows.slice(range.start, range.len()), OnConflict::Refuse);
-        match inserted {
-            Ok(_) => {}
-            Err(error) if !is_of_the_rows(&error) => return Err(error),
-            Err(error) if range.len() == 1 => {
-                rejected.push(part.chunk.rejected(messages[range.start], error.to_string()))
-            }
-            Err(_) => {
-                let middle = range.start + range.len() / 2;
-                waiting.push(middle..range.end);
-                waiting.push(range.start..middle);
-            }
+impl From<StorageError> for Failed {
+    fn from(error: StorageError) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl Failed {
+    fn into_storage(self) -> StorageError {
+        match self {
+            Self::TooLarge(reason) => StorageError::Invalid(reason),
+            Self::Other(error) => error,
         }
     }
-    Ok(())
+}
+
+/// The rows of messages on their way into the table.
+struct RowsOf<'a, 'r> {
+    fit: Fit<'a>,
+    table: TableId,
+    chunk: &'a Chunk,
+    /// The message of each row.
+    taken: Vec<&'a Message>,
+    rejected: &'r mut Vec<Rejected>,
+}
+
+impl RowsOf<'_, '_> {
+    fn reject(&mut self, message: &Message, reason: String) {
+        self.rejected.push(self.chunk.rejected(message, reason));
+    }
+
+    /// Inserts rows; when the table refuses some of them, finds those by halves and rejects their messages.
+    fn insert(&mut self, transaction: &mut Transaction, rows: &Rows) -> Result<()> {
+        let taken = std::mem::take(&mut self.taken);
+        let mut waiting = vec![0..rows.len()];
+        while let Some(range) = waiting.pop().filter(|r| !r.is_empty()) {
+            let part = without_empty_columns(&rows.slice(range.start, range.len()))?;
+            let fitted = self.fit.rows(part, 0, transaction);
+            let inserted = fitted.and_then(|rows| Ok(transaction.insert(self.table, rows, OnConflict::Refuse)?));
+            match inserted {
+                Ok(_) => {}
+                Err(error) if !is_of_the_rows(&error) => return Err(of_table(error)),
+                Err(error) if range.len() == 1 => self.reject(taken[range.start], error.to_string()),
+                Err(_) => {
+                    let middle = range.start + range.len() / 2;
+                    waiting.push(middle..range.end);
+                    waiting.push(range.start..middle);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The rows without columns of which none of them has a value: those are not theirs.
+fn without_empty_columns(rows: &Rows) -> Result<Rows> {
+    let columns = rows.columns().iter().filter(|(_, array)| array.null_count() < array.len());
+    Rows::new(rows.len(), columns.map(|(key, array)| (key.clone(), Arc::clone(array))).collect())
 }
 
 /// Whether the table refuses what the rows are, not that they are written now.
-const fn is_of_the_rows(error: &StorageError) -> bool {
-    matches!(
-        error,
-        StorageError::UniqueViolation { .. }
-            | StorageError::NotNullViolation { .. }
-            | StorageError::TooManyFields { .. }
-            | StorageError::Malformed { .. }
-            | StorageError::Invalid(_)
-    )
+const fn is_of_the_rows(error: &Error) -> bool {
+    match error {
+        Error::Storage(error) => matches!(
+            error,
+            StorageError::UniqueViolation { .. }
+                | StorageError::NotNullViolation { .. }
+                | StorageError::TooManyFields { .. }
+                | StorageError::Malformed { .. }
+                | StorageError::Invalid(_)
+        ),
+        _ => true,
+    }
+}
+
+fn of_table(error: Error) -> StorageError {
+    match error {
+        Error::Storage(error) => error,
+        other => StorageError::Invalid(other.to_string()),
+    }
 }

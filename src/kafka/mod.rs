@@ -15,6 +15,8 @@ mod consumer;
 mod error;
 mod fetch;
 mod landing;
+#[cfg(test)]
+mod landing_tests;
 mod reader;
 mod sasl;
 mod status;

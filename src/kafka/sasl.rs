@@ -65,7 +65,8 @@ pub(super) async fn log_in(connection: &mut Connection, login: &Login) -> Result
     }
 }
 
-fn read_password(login: &Login) -> Result<String, KafkaError> {
+/// The password in the file.
+pub(super) fn read_password(login: &Login) -> Result<String, KafkaError> {
     let file = |reason| KafkaError::File { path: login.password_file.clone(), reason };
     let text = std::fs::read_to_string(&login.password_file).map_err(|e| file(e.to_string()))?;
     let password = text.strip_suffix('\n').unwrap_or(&text);

@@ -20,7 +20,7 @@ use crate::{
     table::{BLOCK_ROWS, ColumnKey, Rows},
 };
 
-/// The fields that tell a document's time unless another one is named; of those that a document has the first counts.
+/// The fields that tell a document's time unless others are named.
 pub const TIME_FIELDS: [&str; 3] = ["_time", "@timestamp", "timestamp"];
 /// A batch with so many cells is full, empty ones counted.
 const FULL_CELLS: usize = 4 << 20;
@@ -30,14 +30,22 @@ const FULL_BYTES: usize = 16 << 20;
 const MAX_BATCH_BYTES: usize = 1 << 30;
 
 /// How documents are read.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct DocumentOptions {
-    /// The path of the field that has the time, instead of `_time`, `@timestamp` or `timestamp`.
-    pub time_field: Option<String>,
+    /// The paths of the fields that tell the time: [`TIME_FIELDS`] unless others are named. Of those that a document has the
+    /// first counts; its value must be a time.
+    pub time_fields: Vec<String>,
     /// The time of documents that have none, in nanoseconds since the Unix epoch.
     pub arrival: i64,
     /// Fields of the document itself whose values are kept as JSON text, whatever they are; null stays null.
     pub json_fields: Vec<String>,
+}
+
+impl Default for DocumentOptions {
+    fn default() -> Self {
+        let time_fields = TIME_FIELDS.iter().map(|name| path::encode(&[name])).collect();
+        Self { time_fields, arrival: 0, json_fields: Vec::new() }
+    }
 }
 
 /// A value that comes by itself, such as a cell of a CSV file.
@@ -77,7 +85,7 @@ struct Current {
     /// Its fields in the order they were met.
     touched: Vec<FieldId>,
     /// The times that its fields tell, by rank; where the field stands and what it says when it is no time.
-    times: [Option<Result<i64, DocumentError>>; TIME_FIELDS.len()],
+    times: Vec<Option<Result<i64, DocumentError>>>,
 }
 
 /// An object that has not ended yet.
@@ -105,26 +113,17 @@ impl DocumentBuilder {
             scratch: String::new(),
             json: String::new(),
         };
-        match &options.time_field {
-            Some(name) => builder.mark_time(name, 0)?,
-            None => {
-                for (rank, name) in (0..).zip(TIME_FIELDS) {
-                    builder.mark_time(&path::encode(&[name]), rank)?;
-                }
-            }
+        for (rank, name) in options.time_fields.iter().enumerate() {
+            let keys = path::decode(name).unwrap_or_else(|| vec![name.clone()]);
+            let field = builder.field_at(&keys)?;
+            builder.fields.get_mut(field).time_rank = Some(rank);
+            builder.current.times.push(None);
         }
         for name in &options.json_fields {
             let field = builder.field_at(&[name.as_str()])?;
             builder.fields.get_mut(field).as_json = true;
         }
         Ok(builder)
-    }
-
-    fn mark_time(&mut self, name: &str, rank: u8) -> Result<(), DocumentError> {
-        let keys = path::decode(name).unwrap_or_else(|| vec![name.to_owned()]);
-        let field = self.field_at(&keys)?;
-        self.fields.get_mut(field).time_rank = Some(rank);
-        Ok(())
     }
 
     /// The field of this path of keys, for [`DocumentBuilder::push_fields`].
@@ -247,7 +246,7 @@ impl DocumentBuilder {
         self.current.number += 1;
         self.current.open.clear();
         self.current.touched.clear();
-        self.current.times = [const { None }; TIME_FIELDS.len()];
+        self.current.times.fill(None);
         Ok(())
     }
 
@@ -330,7 +329,7 @@ impl DocumentBuilder {
         for id in self.current.touched.get(from..to).unwrap_or_default() {
             let field = self.fields.get_mut(*id);
             field.document = 0;
-            if let Some(time) = field.time_rank.and_then(|rank| self.current.times.get_mut(usize::from(rank))) {
+            if let Some(time) = field.time_rank.and_then(|rank| self.current.times.get_mut(rank)) {
                 *time = None;
             }
             for &column in &field.columns {
@@ -530,7 +529,7 @@ impl DocumentBuilder {
             let field = shown(&self.fields.path(field));
             DocumentError::new(at, Refusal::Time { field, value: shown(text) })
         });
-        if let Some(time) = self.current.times.get_mut(usize::from(rank)) {
+        if let Some(time) = self.current.times.get_mut(rank) {
             *time = Some(told);
         }
     }
