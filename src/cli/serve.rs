@@ -135,6 +135,8 @@ pub(crate) struct ServeArgs {
 /// Serves until a signal comes.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let settings = args.with_file()?;
+    #[cfg(feature = "kafka")]
+    settings.check_consumers()?;
     start_log(settings.log_level.as_deref().unwrap_or(DEFAULT_LOG_LEVEL))?;
     let stop = StopSignal::install()?;
     let dir = settings.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
@@ -219,14 +221,19 @@ impl ServeArgs {
         open::writable(builder, dir)
     }
 
+    /// Finds mistakes in what consumers of Kafka are told before anything is opened.
+    #[cfg(feature = "kafka")]
+    fn check_consumers(&self) -> Result<(), CliError> {
+        check_together(&self.kafka).map_err(CliError::Usage)?;
+        self.kafka.iter().try_for_each(KafkaConfig::check_files).map_err(CliError::Usage)
+    }
+
     /// Starts the consumers of Kafka, if any, whose counts the server shows.
     #[cfg(feature = "kafka")]
     fn start_consumers(&self, server: Server, engine: &Engine) -> Result<(Server, Option<Consumers>), CliError> {
         if self.kafka.is_empty() {
             return Ok((server, None));
         }
-        check_together(&self.kafka).map_err(CliError::Usage)?;
-        self.kafka.iter().try_for_each(KafkaConfig::check_files).map_err(CliError::Usage)?;
         let clock = Arc::new(SystemClock::default());
         let consumers = Consumers::start(self.kafka.clone(), engine, clock, Rng::from_system())
             .map_err(|e| CliError::io("the thread of Kafka's consumers", e))?;

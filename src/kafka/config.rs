@@ -252,8 +252,8 @@ mod tests {
                     start = \"latest\"\ntime_field = \"sent_at\"\ntls = true\ntls-ca = \"/ca.pem\"\n\
                     sasl = \"scram-sha-512\"\nuser = \"u\"\npassword-file = \"/p\"\n";
         let config: KafkaConfig = option.parse().unwrap();
-        assert_eq!(from_file(file).unwrap(), [config.clone()]);
-        assert_eq!(from_file(&format!("kafka = [{option:?}]")).unwrap(), [config.clone()]);
+        assert_eq!(from_file(file).unwrap(), std::slice::from_ref(&config));
+        assert_eq!(from_file(&format!("kafka = [{option:?}]")).unwrap(), std::slice::from_ref(&config));
         assert_eq!((config.start, config.name.as_str()), (Start::Latest, DEFAULT_NAME));
         assert!(check_together(&[config.clone(), config.clone()]).unwrap_err().contains("chatsphere-events"));
         assert!(config.check_files().unwrap_err().starts_with("tls-ca: /ca.pem: "));

@@ -58,7 +58,7 @@ impl Landing {
     /// # Errors
     /// What hinders all messages alike, such as a full disk. What was told as landed is durable.
     pub(super) fn land(&self, chunk: &Chunk, landed: &mut dyn FnMut(Landed<'_>)) -> Result<()> {
-        let mut waiting = vec![0..chunk.messages.len()];
+        let mut waiting: Vec<Range<usize>> = std::iter::once(0..chunk.messages.len()).collect();
         while let Some(range) = waiting.pop() {
             let part = self.part(chunk, range.clone(), waiting.is_empty());
             let rejected = match self.commit(&part, None) {
@@ -219,7 +219,7 @@ impl RowsOf<'_, '_> {
     /// Inserts rows; when the table refuses some of them, finds those by halves and rejects their messages.
     fn insert(&mut self, transaction: &mut Transaction, rows: &Rows) -> Result<()> {
         let taken = std::mem::take(&mut self.taken);
-        let mut waiting = vec![0..rows.len()];
+        let mut waiting: Vec<Range<usize>> = std::iter::once(0..rows.len()).collect();
         while let Some(range) = waiting.pop().filter(|r| !r.is_empty()) {
             let part = without_empty_columns(&rows.slice(range.start, range.len()))?;
             let fitted = self.fit.rows(part, 0, transaction);

@@ -39,6 +39,25 @@ fn each_message_lands_once() {
     every_way_to_log_in(dir.path(), &broker, &mut driver);
 }
 
+#[test]
+fn a_mistake_is_refused_at_the_start() {
+    let dir = tempfile::tempdir().unwrap();
+    let whole = "brokers=127.0.0.1:1,topic=t,table=e";
+    for (options, word) in [
+        (vec!["brokers=127.0.0.1:1,topic=t"], "table"),
+        (vec!["brokers=127.0.0.1,topic=t,table=e"], "brokers: \"127.0.0.1\""),
+        (vec![whole, whole], "give one of them another name"),
+        (vec!["brokers=127.0.0.1:1,topic=t,table=e,tls-ca=/no/ca.pem"], "tls-ca: /no/ca.pem"),
+    ] {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_chronolith"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(dir.path().join("data"));
+        let ended = command.args(options.iter().flat_map(|o| ["--kafka", o])).output().unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert!(ended.status.code() == Some(2) && said.contains(word), "{options:?}: {said}");
+        assert!(!dir.path().join("data").exists(), "nothing was opened");
+    }
+}
+
 fn own_dir(dir: &Path, name: &str) -> std::path::PathBuf {
     let own = dir.join(name);
     fs::create_dir(&own).unwrap();
