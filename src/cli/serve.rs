@@ -115,7 +115,8 @@ pub(crate) struct ServeArgs {
     #[serde(deserialize_with = "one_or_more")]
     enable_feature: Vec<String>,
     /// Read a Kafka topic of JSON events into a table, such as brokers=127.0.0.1:9092,topic=events,table=events; more keys:
-    /// name, start, time-field, tls, tls-ca, sasl, user, password-file. May be repeated
+    /// name, start (earliest, latest), time-field, tls-ca, sasl (plain, scram-sha-256, scram-sha-512), user, password-file.
+    /// May be repeated; in the file a [[kafka]] section with these keys
     #[cfg(feature = "kafka")]
     #[arg(long, value_name = "KEY=VALUE,...")]
     kafka: Vec<KafkaConfig>,
