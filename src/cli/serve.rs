@@ -1,5 +1,7 @@
 //! `chronolith serve`: the server over a data directory, set up by options and a TOML file.
 
+#[cfg(feature = "kafka")]
+use std::sync::Arc;
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -23,6 +25,11 @@ use crate::{
     Db, Features, Standing,
     server::{Listen, Server, ServerConfig, config::DEFAULT_LISTEN},
     storage::engine::Durability,
+};
+#[cfg(feature = "kafka")]
+use crate::{
+    kafka::{Consumers, KafkaConfig, check_together},
+    storage::{clock::SystemClock, engine::Engine, rng::Rng},
 };
 
 /// Examples and hints below the options.
@@ -127,6 +134,12 @@ pub(crate) struct ServeArgs {
     #[arg(long, value_name = "FEATURE", value_delimiter = ',')]
     #[serde(deserialize_with = "one_or_more")]
     enable_feature: Vec<String>,
+    /// Read a Kafka topic of JSON events into a table, such as brokers=127.0.0.1:9092,topic=events,table=events; more keys:
+    /// name, start (earliest, latest), time-field, tls-ca, sasl (plain, scram-sha-256, scram-sha-512), user, password-file.
+    /// May be repeated; in the file a [[kafka]] section with these keys
+    #[cfg(feature = "kafka")]
+    #[arg(long, value_name = "KEY=VALUE,...")]
+    kafka: Vec<KafkaConfig>,
     /// What is logged: error, warn, info, debug, trace, or a filter such as chronolith=debug [default: info]
     #[arg(long, value_name = "LEVEL")]
     log_level: Option<String>,
@@ -143,11 +156,15 @@ pub(crate) struct ServeArgs {
 /// Serves until a signal comes.
 pub(crate) fn run(args: &ServeArgs) -> Result<(), CliError> {
     let settings = args.with_file()?;
+    #[cfg(feature = "kafka")]
+    settings.check_consumers()?;
     start_log(settings.log_level.as_deref().unwrap_or(DEFAULT_LOG_LEVEL))?;
     let stop = StopSignal::install()?;
     let dir = settings.data_dir.clone().unwrap_or_else(|| PathBuf::from(DEFAULT_DATA_DIR));
     let db = settings.open(&dir)?;
     let server = Server::bind(settings.server_config(&dir)?, db.engine().clone())?;
+    #[cfg(feature = "kafka")]
+    let (server, consumers) = settings.start_consumers(server, db.engine())?;
     for address in server.local_addrs().map_err(|e| CliError::io("the listening socket", e))? {
         note(&format!("listening on http://{address}"));
     }
@@ -157,6 +174,8 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), CliError> {
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data_dir = %dir.display(), "ready");
     server.run_blocking(stop.told())?;
+    #[cfg(feature = "kafka")]
+    consumers.into_iter().for_each(Consumers::stop);
     tracing::info!("flushing");
     db.close()?;
     tracing::info!("stopped");
@@ -207,6 +226,8 @@ impl ServeArgs {
             query_lookback_delta: self.query_lookback_delta.or(file.query_lookback_delta),
             enable_feature: if self.enable_feature.is_empty() { file.enable_feature } else { self.enable_feature },
             remote_write_receiver: self.remote_write_receiver,
+            #[cfg(feature = "kafka")]
+            kafka: if self.kafka.is_empty() { file.kafka } else { self.kafka },
             log_level: self.log_level.or(file.log_level),
             unknown: BTreeMap::new(),
         }
@@ -231,6 +252,25 @@ impl ServeArgs {
             builder = builder.memory_budget(usize::try_from(bytes).unwrap_or(usize::MAX));
         }
         open::writable(builder, dir)
+    }
+
+    /// Finds mistakes in what consumers of Kafka are told before anything is opened.
+    #[cfg(feature = "kafka")]
+    fn check_consumers(&self) -> Result<(), CliError> {
+        check_together(&self.kafka).map_err(CliError::Usage)?;
+        self.kafka.iter().try_for_each(KafkaConfig::check_files).map_err(CliError::Usage)
+    }
+
+    /// Starts the consumers of Kafka, if any, whose counts the server shows.
+    #[cfg(feature = "kafka")]
+    fn start_consumers(&self, server: Server, engine: &Engine) -> Result<(Server, Option<Consumers>), CliError> {
+        if self.kafka.is_empty() {
+            return Ok((server, None));
+        }
+        let clock = Arc::new(SystemClock::default());
+        let consumers = Consumers::start(self.kafka.clone(), engine, clock, Rng::from_system())
+            .map_err(|e| CliError::io("the thread of Kafka's consumers", e))?;
+        Ok((server.with_kafka(consumers.status()), Some(consumers)))
     }
 
     fn server_config(&self, dir: &Path) -> Result<ServerConfig, CliError> {
@@ -399,12 +439,14 @@ mod tests {
                 "retention-size" | "memory-budget" => "\"64MB\"",
                 "enable-feature" => "[\"use-start-timestamps\"]",
                 "retention-time" | "query-timeout" | "query-lookback-delta" => "\"30d\"",
+                "kafka" => "[\"brokers=a:1,topic=t,table=e\"]",
                 _ => "\"x\"",
             };
             read(&format!("{option} = {value}")).unwrap();
             keys += 1;
         }
-        assert_eq!(keys, if cfg!(feature = "sql") { 18 } else { 14 });
+        let sql = if cfg!(feature = "sql") { 4 } else { 0 };
+        assert_eq!(keys, 14 + sql + usize::from(cfg!(feature = "kafka")));
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) struct App {
     pub(crate) counters: Counters,
     pub(crate) cors: Cors,
     pub(crate) started: jiff::Timestamp,
+    #[cfg(feature = "kafka")]
+    pub(crate) kafka: std::sync::OnceLock<crate::kafka::KafkaStatus>,
     stopping: AtomicBool,
 }
 
@@ -38,6 +40,8 @@ impl App {
             counters: Counters::new(ROUTES.len()),
             cors: Cors::new(&config.cors_origin)?,
             started: jiff::Timestamp::now(),
+            #[cfg(feature = "kafka")]
+            kafka: std::sync::OnceLock::new(),
             stopping: AtomicBool::new(false),
             #[cfg(feature = "sql")]
             sql: chronolith_sql::SqlEngine::new(engine.clone(), config.sql.clone())?,

@@ -12,7 +12,7 @@ mod compress;
 pub mod config;
 mod cors;
 mod counters;
-mod exposition;
+pub(crate) mod exposition;
 mod json;
 mod listen;
 mod params;
@@ -123,6 +123,15 @@ impl Server {
     #[cfg(feature = "sql")]
     pub fn postgres_addrs(&self) -> io::Result<Vec<SocketAddr>> {
         self.postgres.iter().map(std::net::TcpListener::local_addr).collect()
+    }
+
+    /// Shows what consumers of Kafka count among the server's metrics.
+    #[cfg(feature = "kafka")]
+    #[must_use]
+    pub fn with_kafka(self, status: crate::kafka::KafkaStatus) -> Self {
+        // Only a server that runs shares its state, so there is nobody else who could set it.
+        let _ = self.app.kafka.set(status);
+        self
     }
 
     /// The first address that is listened on.
