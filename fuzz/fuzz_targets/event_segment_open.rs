@@ -71,7 +71,7 @@ fn template() -> &'static [u8] {
         let vfs: Arc<dyn Vfs> = Arc::new(MemFs::new());
         let path = Path::new("template");
         let identity = EventSegmentIdentity { table: TableId(1), id: 1, sequence: 1, merges: 0 };
-        let options = EventSegmentOptions { identity, level: Level::Flush, time: None };
+        let options = EventSegmentOptions { identity, level: Level::Flush, time: None, state: Vec::new() };
         let mut writer = EventSegmentWriter::create(&vfs, path, options).expect("a new file in memory");
         let ids = UInt64Array::from_iter_values(1..=rows.len() as u64);
         let keys: Vec<u64> = (0..rows.len() as u64).map(mixed).collect();

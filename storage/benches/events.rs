@@ -11,7 +11,7 @@
 use std::{hint::black_box, path::Path, sync::Arc, time::Duration};
 
 use arrow_array::{
-    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, ListArray, StringViewArray,
+    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringViewArray,
     TimestampNanosecondArray, UInt64Array, builder::ListBuilder, builder::StringViewBuilder,
 };
 use chronolith_storage::{
@@ -55,8 +55,11 @@ fn skewed(rng: &mut Rng, bound: u64) -> u64 {
     rng.below(high)
 }
 
+/// A column with the name that it is printed under.
+type Named = (&'static str, Kind, ArrayRef);
+
 /// Columns as web logs and analytics have them.
-fn columns(rows: usize) -> Vec<(&'static str, Kind, ArrayRef)> {
+fn columns(rows: usize) -> Vec<Named> {
     let mut rng = Rng::new(1);
     let mut at = 1_767_225_600_000_000_000i64;
     let times: Vec<i64> = (0..rows)
@@ -65,115 +68,99 @@ fn columns(rows: usize) -> Vec<(&'static str, Kind, ArrayRef)> {
             at
         })
         .collect();
+    let mut all = vec![
+        ("time", Kind::Nanos, Arc::new(TimestampNanosecondArray::from(times.clone())) as ArrayRef),
+        ("created_at (text)", Kind::Text, texts(rows, |row| moment(times[row]))),
+    ];
+    all.extend(numbers(rows, &mut rng));
+    all.extend(choices(rows, &mut rng));
+    all.extend(identities(rows, &mut rng));
+    all.extend(words(rows, &mut rng));
+    all
+}
+
+fn moment(nanos: i64) -> String {
+    let seconds = nanos / 1_000_000_000;
+    let (day, second) = (seconds / 86_400 - 20_454, seconds % 86_400);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!("2026-01-{:02}T{hour:02}:{minute:02}:{:02}.{:03}Z", day % 28 + 1, second % 60, nanos / 1_000_000 % 1000)
+}
+
+fn numbers(rows: usize, rng: &mut Rng) -> Vec<Named> {
+    let status = (0..rows).map(|_| [200, 304, 404, 500][skewed(rng, 4) as usize]);
+    let status = Arc::new(Int64Array::from_iter_values(status)) as ArrayRef;
+    let bytes = Int64Array::from_iter_values((0..rows).map(|_| skewed(rng, 200_000) as i64));
+    let duration = Float64Array::from_iter_values((0..rows).map(|_| skewed(rng, 200_000) as f64 / 100.0));
+    let cached = BooleanArray::from_iter((0..rows).map(|_| Some(rng.below(5) == 0)));
+    let price = Decimal128Array::from_iter_values((0..rows).map(|_| i128::from(skewed(rng, 100_000))));
+    vec![
+        ("status", Kind::Int64, status),
+        ("bytes", Kind::Int64, Arc::new(bytes)),
+        ("duration_ms", Kind::Float64, Arc::new(duration)),
+        ("cached", Kind::Bool, Arc::new(cached)),
+        ("price", Kind::Decimal(2), Arc::new(price.with_precision_and_scale(38, 2).unwrap())),
+    ]
+}
+
+fn choices(rows: usize, rng: &mut Rng) -> Vec<Named> {
     let paths = ["/", "/login", "/api/v1/items", "/api/v1/items/{}", "/users/{}/orders", "/search", "/static/app.js"];
     let methods = ["GET", "GET", "GET", "POST", "PUT", "DELETE"];
+    let level = texts(rows, |_| ["info", "warn", "error"][skewed(rng, 3) as usize].to_owned());
+    let host = texts(rows, |_| format!("web-{:02}.eu.example.com", rng.below(40)));
+    let method = texts(rows, |_| methods[rng.below(6) as usize].to_owned());
+    let path = texts(rows, |_| {
+        let path = paths[skewed(rng, 7) as usize];
+        path.replace("{}", &skewed(rng, 50_000).to_string())
+    });
+    let referrer = (0..rows)
+        .map(|_| (rng.below(10) == 0).then(|| format!("https://site-{}.example.org/", skewed(rng, 300))))
+        .collect::<StringViewArray>();
+    vec![
+        ("level", Kind::Text, level),
+        ("host", Kind::Text, host),
+        ("method", Kind::Text, method),
+        ("path", Kind::Text, path),
+        ("referrer (a tenth)", Kind::Text, Arc::new(referrer)),
+    ]
+}
+
+fn identities(rows: usize, rng: &mut Rng) -> Vec<Named> {
+    let user = texts(rows, |_| format!("user_{}", skewed(rng, 300_000)));
+    let session = texts(rows, |row| format!("s-{:012x}", (row as u64 / 5).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16));
+    let uuid = texts(rows, |_| {
+        let (a, b) = (rng.next_u64(), rng.next_u64());
+        format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", a as u32, a >> 48, a >> 32 & 0xfff, b & 0xfff, b >> 16)
+    });
+    let sha = texts(rows, |_| format!("{:016x}{:016x}{:08x}", rng.next_u64(), rng.next_u64(), rng.next_u64() as u32));
+    vec![
+        ("user", Kind::Text, user),
+        ("session", Kind::Text, session),
+        ("request_id (UUID)", Kind::Text, uuid),
+        ("sha (40 digits)", Kind::Text, sha),
+    ]
+}
+
+fn words(rows: usize, rng: &mut Rng) -> Vec<Named> {
     let verbs = ["opened", "closed", "merged", "failed to load", "retried"];
-    let stamp = |nanos: i64| {
-        let seconds = nanos / 1_000_000_000;
-        let (day, second) = (seconds / 86_400 - 20_454, seconds % 86_400);
-        let (hour, minute) = (second / 3600, second / 60 % 60);
-        format!("2026-01-{:02}T{hour:02}:{minute:02}:{:02}.{:03}Z", day % 28 + 1, second % 60, nanos / 1_000_000 % 1000)
-    };
+    let message = texts(rows, |_| {
+        let (verb, number) = (verbs[rng.below(5) as usize], skewed(rng, 100_000));
+        let (user, ms, branch) = (skewed(rng, 30_000), rng.below(900), skewed(rng, 400));
+        format!("user_{user} {verb} pull request #{number} in {ms} ms on branch feature-{branch}")
+    });
     let mut tags = ListBuilder::new(StringViewBuilder::new());
     for _ in 0..rows {
         for _ in 0..rng.below(4) {
-            tags.values().append_value(format!("tag-{}", skewed(&mut rng, 60)));
+            tags.values().append_value(format!("tag-{}", skewed(rng, 60)));
         }
         tags.append(true);
     }
-    let tags: ListArray = tags.finish();
-    vec![
-        ("time", Kind::Nanos, Arc::new(TimestampNanosecondArray::from(times.clone())) as ArrayRef),
-        ("level", Kind::Text, texts(rows, |_| ["info", "warn", "error"][skewed(&mut rng, 3) as usize].to_owned())),
-        ("host", Kind::Text, texts(rows, |_| format!("web-{:02}.eu.example.com", rng.below(40)))),
-        ("method", Kind::Text, texts(rows, |_| methods[rng.below(6) as usize].to_owned())),
-        (
-            "path",
-            Kind::Text,
-            texts(rows, |_| {
-                let path = paths[skewed(&mut rng, 7) as usize];
-                path.replace("{}", &skewed(&mut rng, 50_000).to_string())
-            }),
-        ),
-        (
-            "status",
-            Kind::Int64,
-            Arc::new(Int64Array::from_iter_values(
-                (0..rows).map(|_| [200, 304, 404, 500][skewed(&mut rng, 4) as usize]),
-            )),
-        ),
-        (
-            "bytes",
-            Kind::Int64,
-            Arc::new(Int64Array::from_iter_values((0..rows).map(|_| skewed(&mut rng, 200_000) as i64))),
-        ),
-        (
-            "duration_ms",
-            Kind::Float64,
-            Arc::new(Float64Array::from_iter_values((0..rows).map(|_| skewed(&mut rng, 200_000) as f64 / 100.0))),
-        ),
-        ("cached", Kind::Bool, Arc::new(BooleanArray::from_iter((0..rows).map(|_| Some(rng.below(5) == 0))))),
-        (
-            "price",
-            Kind::Decimal(2),
-            Arc::new(
-                Decimal128Array::from_iter_values((0..rows).map(|_| i128::from(skewed(&mut rng, 100_000))))
-                    .with_precision_and_scale(38, 2)
-                    .unwrap(),
-            ),
-        ),
-        (
-            "referrer (a tenth)",
-            Kind::Text,
-            Arc::new(
-                (0..rows)
-                    .map(|_| {
-                        (rng.below(10) == 0).then(|| format!("https://site-{}.example.org/", skewed(&mut rng, 300)))
-                    })
-                    .collect::<StringViewArray>(),
-            ),
-        ),
-        ("user", Kind::Text, texts(rows, |_| format!("user_{}", skewed(&mut rng, 300_000)))),
-        (
-            "session",
-            Kind::Text,
-            texts(rows, |row| format!("s-{:012x}", (row as u64 / 5).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 16)),
-        ),
-        (
-            "request_id (UUID)",
-            Kind::Text,
-            texts(rows, |_| {
-                let (a, b) = (rng.next_u64(), rng.next_u64());
-                format!("{:08x}-{:04x}-4{:03x}-8{:03x}-{:012x}", a as u32, a >> 48, a >> 32 & 0xfff, b & 0xfff, b >> 16)
-            }),
-        ),
-        (
-            "sha (40 digits)",
-            Kind::Text,
-            texts(rows, |_| format!("{:016x}{:016x}{:08x}", rng.next_u64(), rng.next_u64(), rng.next_u64() as u32)),
-        ),
-        ("created_at (text)", Kind::Text, texts(rows, |row| stamp(times[row]))),
-        (
-            "message",
-            Kind::Text,
-            texts(rows, |_| {
-                let (verb, number) = (verbs[rng.below(5) as usize], skewed(&mut rng, 100_000));
-                format!(
-                    "user_{} {verb} pull request #{number} in {} ms on branch feature-{}",
-                    skewed(&mut rng, 30_000),
-                    rng.below(900),
-                    skewed(&mut rng, 400)
-                )
-            }),
-        ),
-        ("tags (list)", Kind::List(ListKind::Text), Arc::new(tags)),
-    ]
+    vec![("message", Kind::Text, message), ("tags (list)", Kind::List(ListKind::Text), Arc::new(tags.finish()))]
 }
 
 fn write(rows: usize, columns: Vec<(ColumnKey, ArrayRef)>, keys: Option<&[u64]>) -> (Arc<dyn Vfs>, u64) {
     let vfs: Arc<dyn Vfs> = Arc::new(MemFs::new());
     let identity = EventSegmentIdentity { table: TableId(1), id: 1, sequence: 1, merges: 1 };
-    let options = EventSegmentOptions { identity, level: Level::Merge, time: None };
+    let options = EventSegmentOptions { identity, level: Level::Merge, time: None, state: Vec::new() };
     let mut writer = EventSegmentWriter::create(&vfs, Path::new(PATH), options).unwrap();
     let ids = UInt64Array::from_iter_values(1..=rows as u64);
     writer.push(&Rows::new(rows, columns).unwrap(), &ids, keys).unwrap();

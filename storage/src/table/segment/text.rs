@@ -160,7 +160,8 @@ fn shared_codes(
         return None;
     }
     let width = (dictionary.len() + new).next_power_of_two().ilog2() as usize;
-    if shape_len.is_some_and(|len| len < values.len() * width / 8 + bytes) {
+    // A dictionary is read and searched far faster, so that a shape has to save half.
+    if shape_len.is_some_and(|len| len * 2 < values.len() * width / 8 + bytes) {
         return None;
     }
     Some(

@@ -296,7 +296,9 @@ fn the_summary_tells_the_bounds() {
     let (vfs, summary) = write(&[Rows::new(3, vec![(key, times)]).unwrap()], 40, false).unwrap();
     assert_eq!((summary.rows, summary.row_ids.clone(), summary.time), (3, 40..=42, Some((-5, 9))));
     assert_eq!((summary.identity, summary.columns), (identity(), 1));
-    assert!(open(&vfs).unwrap().find_key(1).unwrap().is_none());
+    let segment = open(&vfs).unwrap();
+    assert!(segment.find_key(1).unwrap().is_none());
+    assert_eq!(segment.state(), b"state");
     let (vfs, summary) = write(&[], 1, false).unwrap();
     assert!(summary.row_ids.is_empty() && summary.time.is_none());
     let empty = open(&vfs).unwrap();
