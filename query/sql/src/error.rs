@@ -1,5 +1,9 @@
 //! What goes wrong in SQL, with PostgreSQL's error codes.
 
+use arrow::error::ArrowError;
+use chronolith_storage::StorageError;
+use datafusion::{common::SchemaError, error::DataFusionError, sql::sqlparser::parser::ParserError};
+
 /// What calls of this crate return.
 pub type Result<T, E = SqlError> = std::result::Result<T, E>;
 
@@ -29,4 +33,188 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// Where in the statement's text: characters, from 1.
     pub position: Option<usize>,
+}
+
+impl SqlError {
+    /// An error of this code.
+    #[must_use]
+    pub fn new(state: &[u8; 5], message: impl Into<String>) -> Self {
+        Self { state: SqlState(*state), message: message.into(), detail: None, hint: None, position: None }
+    }
+
+    /// Refuses what is not supported, by name (`0A000`).
+    #[must_use]
+    pub fn unsupported(what: impl std::fmt::Display) -> Self {
+        Self::new(b"0A000", format!("{what} is not supported"))
+    }
+
+    /// The same with a hint what to do.
+    #[must_use]
+    pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same with more of what happened.
+    #[must_use]
+    pub fn with_detail(mut self, detail: impl Into<String>) -> Self {
+        self.detail = Some(detail.into());
+        self
+    }
+}
+
+impl From<StorageError> for SqlError {
+    fn from(error: StorageError) -> Self {
+        let state = match &error {
+            StorageError::UniqueViolation { .. } => b"23505",
+            StorageError::NotNullViolation { .. } => b"23502",
+            StorageError::Conflict { .. } => b"40001",
+            StorageError::UnknownTable(_) => b"42P01",
+            StorageError::TableExists(_) => b"42P07",
+            StorageError::TooManyFields { .. } => b"54011",
+            StorageError::DiskFull { .. } => b"53100",
+            StorageError::OverBudget { .. } | StorageError::Busy { .. } => b"53000",
+            StorageError::ReadOnly => b"25006",
+            StorageError::Closed => b"57P03",
+            StorageError::Corrupt { .. } | StorageError::Malformed { .. } => b"XX001",
+            StorageError::Invalid(_) => b"22023",
+            _ => b"58030",
+        };
+        Self::new(state, error.to_string())
+    }
+}
+
+/// An error on its way through DataFusion; [`SqlError::from`] finds it again.
+pub(crate) fn to_plan(error: impl Into<SqlError>) -> DataFusionError {
+    DataFusionError::External(Box::new(error.into()))
+}
+
+impl From<SqlError> for DataFusionError {
+    fn from(error: SqlError) -> Self {
+        to_plan(error)
+    }
+}
+
+impl From<ArrowError> for SqlError {
+    fn from(error: ArrowError) -> Self {
+        match error {
+            ArrowError::DivideByZero => Self::new(b"22012", "division by zero"),
+            ArrowError::ArithmeticOverflow(reason) => Self::new(b"22003", format!("value out of range: {reason}")),
+            ArrowError::CastError(reason) => Self::new(b"22P02", reason),
+            ArrowError::ParseError(reason) => Self::new(b"22P02", reason),
+            ArrowError::ComputeError(reason) => Self::new(b"22000", reason),
+            ArrowError::InvalidArgumentError(reason) => Self::new(b"22023", reason),
+            ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
+                Ok(inner) => (*inner).into(),
+                Err(inner) => match inner.downcast::<Self>() {
+                    Ok(own) => *own,
+                    Err(inner) => Self::new(b"XX000", inner.to_string()),
+                },
+            },
+            other => Self::new(b"XX000", other.to_string()),
+        }
+    }
+}
+
+impl From<DataFusionError> for SqlError {
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(inner) => match inner.downcast::<ArrowError>() {
+                    Ok(arrow) => (*arrow).into(),
+                    Err(inner) => Self::new(b"XX000", inner.to_string()),
+                },
+            },
+            DataFusionError::ArrowError(inner, _) => (*inner).into(),
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => (*inner).into(),
+            DataFusionError::Collection(mut all) if !all.is_empty() => all.swap_remove(0).into(),
+            DataFusionError::Shared(inner) => shared(&inner),
+            DataFusionError::SchemaError(inner, _) => schema_error(&inner),
+            DataFusionError::SQL(inner, _) => syntax_error(&inner),
+            DataFusionError::Plan(reason) => plan_error(&reason),
+            DataFusionError::NotImplemented(reason) => Self::new(b"0A000", format!("not supported: {reason}")),
+            DataFusionError::ResourcesExhausted(reason) => Self::new(b"53200", format!("out of memory: {reason}"))
+                .with_hint("read less at once, or give the server more memory for queries"),
+            DataFusionError::Execution(reason) => Self::new(b"22000", reason),
+            DataFusionError::Configuration(reason) => Self::new(b"22023", reason),
+            DataFusionError::IoError(inner) => Self::new(b"58030", inner.to_string()),
+            other => Self::new(b"XX000", other.strip_backtrace()),
+        }
+    }
+}
+
+/// An error that several readers of one stream share.
+fn shared(error: &DataFusionError) -> SqlError {
+    match error {
+        DataFusionError::External(inner) => match inner.downcast_ref::<SqlError>() {
+            Some(own) => own.clone(),
+            None => SqlError::new(b"XX000", inner.to_string()),
+        },
+        DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => shared(inner),
+        DataFusionError::Shared(inner) => shared(inner),
+        DataFusionError::ResourcesExhausted(reason) => DataFusionError::ResourcesExhausted(reason.clone()).into(),
+        DataFusionError::Execution(reason) => DataFusionError::Execution(reason.clone()).into(),
+        DataFusionError::ArrowError(inner, _) => match &**inner {
+            ArrowError::DivideByZero => SqlError::new(b"22012", "division by zero"),
+            ArrowError::CastError(reason) | ArrowError::ParseError(reason) => SqlError::new(b"22P02", reason.clone()),
+            other => SqlError::new(b"22000", other.to_string()),
+        },
+        other => SqlError::new(b"XX000", other.strip_backtrace()),
+    }
+}
+
+fn schema_error(error: &SchemaError) -> SqlError {
+    match error {
+        SchemaError::FieldNotFound { field, valid_fields } => {
+            let column = match &field.relation {
+                Some(relation) => format!("{}.{}", relation.table(), field.name),
+                None => format!("\"{}\"", field.name),
+            };
+            let error = SqlError::new(b"42703", format!("column {column} does not exist"));
+            let near = valid_fields.iter().find(|valid| valid.name.eq_ignore_ascii_case(&field.name));
+            match near {
+                Some(near) => error.with_hint(format!("Perhaps you meant to reference the column \"{}\".", near.name)),
+                None => error,
+            }
+        }
+        SchemaError::AmbiguousReference { field } => {
+            SqlError::new(b"42702", format!("column reference \"{}\" is ambiguous", field.name))
+        }
+        SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
+            SqlError::new(b"42701", error.to_string())
+        }
+    }
+}
+
+fn syntax_error(error: &ParserError) -> SqlError {
+    match error {
+        ParserError::RecursionLimitExceeded => {
+            SqlError::new(b"54001", "the statement is nested too deeply").with_hint("write it with less nesting")
+        }
+        ParserError::ParserError(reason) | ParserError::TokenizerError(reason) => {
+            SqlError::new(b"42601", format!("syntax error: {reason}"))
+        }
+    }
+}
+
+/// DataFusion tells many things as plan errors; the words tell which.
+fn plan_error(reason: &str) -> SqlError {
+    let unknown_table = reason.strip_prefix("table '").and_then(|rest| rest.split_once("' not found"));
+    if let Some((table, _)) = unknown_table {
+        let name = table.rsplit('.').next().unwrap_or(table);
+        return SqlError::new(b"42P01", format!("relation \"{name}\" does not exist"));
+    }
+    if reason.starts_with("Invalid function")
+        || reason.contains("No function matches the given name and argument types")
+    {
+        return SqlError::new(b"42883", reason);
+    }
+    if reason.contains("must be in the GROUP BY clause") || reason.contains("must appear in the GROUP BY clause") {
+        return SqlError::new(b"42803", reason);
+    }
+    if reason.contains("Cannot coerce") || reason.contains("Cannot infer common argument type") {
+        return SqlError::new(b"42804", reason);
+    }
+    SqlError::new(b"42000", reason)
 }

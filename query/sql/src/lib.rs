@@ -3,10 +3,25 @@
 //! A [`SqlEngine`] belongs to a database; each connection has a [`Session`] of it. Nothing here knows a wire: results are
 //! streams of Arrow record batches, errors carry SQLSTATE codes.
 
+pub mod catalog;
+mod connection;
+mod engine;
 mod error;
+pub mod functions;
+pub mod objects;
 mod outcome;
+mod parse;
+mod scan;
+mod scope;
 mod session;
+mod settings;
+mod statement;
+mod stop;
+mod stored;
+pub mod types;
 
+pub use engine::{SqlEngine, SqlOptions};
 pub use error::{Result, SqlError, SqlState};
 pub use outcome::{CopyIn, CopyOptions, Outcome, RowStream};
-pub use session::{Canceller, Prepared, Session, SqlEngine, SqlOptions, TransactionStatus};
+pub use session::{Prepared, Session, TransactionStatus};
+pub use stop::Canceller;

@@ -1,32 +1,27 @@
 //! Sessions: what a connection is to the database: settings, a transaction, prepared statements' plans.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU8, Ordering},
+    },
+    time::Duration,
+};
 
 use arrow::datatypes::{DataType, SchemaRef};
-use chronolith_storage::engine::Engine;
 use datafusion::common::ScalarValue;
+use futures::future::BoxFuture;
+use tokio::{sync::Mutex, task::JoinHandle};
 
-use crate::{error::Result, outcome::Outcome};
-
-/// Limits of the SQL engine.
-#[derive(Debug, Clone)]
-pub struct SqlOptions {
-    /// Memory that all queries together may take for sorting, grouping and joining, in bytes; beyond it they spill or fail.
-    pub memory_bytes: usize,
-    /// Where queries spill; `None`: they do not.
-    pub spill_dir: Option<std::path::PathBuf>,
-    /// How long a statement may run unless the session says otherwise.
-    pub statement_timeout: Option<Duration>,
-    /// Threads that one query uses.
-    pub threads: usize,
-}
-
-/// SQL over one database. Clones are handles to the same.
-#[derive(Debug, Clone)]
-pub struct SqlEngine {
-    engine: Engine,
-    options: Arc<SqlOptions>,
-}
+use crate::{
+    connection::Connection,
+    engine::SqlEngine,
+    error::{Result, SqlError},
+    objects::SessionInfo,
+    outcome::Outcome,
+    parse, settings,
+    stop::{Canceller, Stop},
+};
 
 /// Where a session is in a transaction, as PostgreSQL tells it after each statement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,9 +34,38 @@ pub enum TransactionStatus {
     Failed,
 }
 
-/// One connection's state. Not shared: statements of a session run one after another.
+/// A [`TransactionStatus`] that a session and its running statements share.
+#[derive(Debug, Default)]
+pub(crate) struct SharedStatus(AtomicU8);
+
+impl SharedStatus {
+    pub(crate) fn set(&self, status: TransactionStatus) {
+        self.0.store(status as u8, Ordering::SeqCst);
+    }
+
+    pub(crate) fn get(&self) -> TransactionStatus {
+        match self.0.load(Ordering::SeqCst) {
+            0 => TransactionStatus::Idle,
+            1 => TransactionStatus::Open,
+            _ => TransactionStatus::Failed,
+        }
+    }
+
+    /// A transaction that is open has failed.
+    pub(crate) fn fail(&self) {
+        let open = TransactionStatus::Open as u8;
+        let failed = TransactionStatus::Failed as u8;
+        let _ = self.0.compare_exchange(open, failed, Ordering::SeqCst, Ordering::SeqCst);
+    }
+}
+
+/// One connection's state. Not shared: statements of a session run one after another, on the engine's own threads.
 pub struct Session {
     sql: SqlEngine,
+    info: Arc<SessionInfo>,
+    status: Arc<SharedStatus>,
+    canceller: Canceller,
+    connection: Arc<Mutex<Connection>>,
 }
 
 /// A statement that was parsed and planned, with places for parameters.
@@ -49,38 +73,38 @@ pub struct Session {
 pub struct Prepared {
     /// The statement's text.
     pub sql: String,
-    /// The types of `$1`, `$2`, ...: what the client said, or what the plan needs; their `pg_type` as in
-    /// [`Outcome::Rows`].
+    /// The types of `$1`, `$2`, ...: what the client said, or what the plan needs.
     pub parameters: Vec<DataType>,
     /// The columns of the result; `None` when there are no rows.
     pub columns: Option<SchemaRef>,
 }
 
-impl SqlEngine {
-    /// SQL over this engine.
-    ///
-    /// # Errors
-    /// When the spill directory cannot be made.
-    pub fn new(engine: Engine, options: SqlOptions) -> Result<Self> {
-        Ok(Self { engine, options: Arc::new(options) })
-    }
-
-    /// A session of this user, who asked for this database.
-    #[must_use]
-    pub fn session(&self, user: &str, database: &str) -> Session {
-        let _ = (user, database, &self.engine, &self.options);
-        Session { sql: self.clone() }
-    }
-}
-
 impl Session {
+    pub(crate) fn new(sql: &SqlEngine, user: &str, database: &str, pid: i32) -> Self {
+        let info = Arc::new(SessionInfo {
+            user: user.to_owned(),
+            database: database.to_owned(),
+            pid,
+            started: sql.started(),
+            settings: std::sync::Mutex::new(settings::defaults(user, sql.options().statement_timeout)),
+        });
+        let status = Arc::new(SharedStatus::default());
+        let connection = Connection::new(sql.clone(), Arc::clone(&info), Arc::clone(&status));
+        Self {
+            sql: sql.clone(),
+            info,
+            status,
+            canceller: Canceller::new(),
+            connection: Arc::new(Mutex::new(connection)),
+        }
+    }
+
     /// The statements of a text, which are separated by semicolons: each as its own text.
     ///
     /// # Errors
     /// When the text cannot be split because a quote is not closed.
     pub fn split(&self, text: &str) -> Result<Vec<String>> {
-        let _ = &self.sql;
-        Ok(vec![text.to_owned()])
+        parse::split(text)
     }
 
     /// Runs one statement without parameters, as the simple protocol does.
@@ -88,8 +112,8 @@ impl Session {
     /// # Errors
     /// When it is wrong, refused, or fails. In a transaction, that transaction has then failed.
     pub async fn run(&mut self, statement: &str) -> Result<Outcome> {
-        let _ = statement;
-        Ok(Outcome::Empty)
+        let statement = statement.to_owned();
+        self.work(move |connection| Box::pin(async move { connection.run(&statement, &[]).await })).await
     }
 
     /// Parses and plans one statement; `hints` are the parameters' types as far as the client tells them.
@@ -97,8 +121,8 @@ impl Session {
     /// # Errors
     /// When it is wrong or refused.
     pub async fn prepare(&mut self, statement: &str, hints: &[Option<DataType>]) -> Result<Prepared> {
-        let _ = hints;
-        Ok(Prepared { sql: statement.to_owned(), parameters: Vec::new(), columns: None })
+        let (statement, hints) = (statement.to_owned(), hints.to_vec());
+        self.work(move |connection| Box::pin(async move { connection.prepare(&statement, &hints).await })).await
     }
 
     /// Runs a prepared statement with its parameters' values.
@@ -106,35 +130,96 @@ impl Session {
     /// # Errors
     /// As [`Session::run`], and when the number or types of the values do not fit.
     pub async fn execute(&mut self, prepared: &Prepared, parameters: &[ScalarValue]) -> Result<Outcome> {
-        let _ = (prepared, parameters);
-        Ok(Outcome::Empty)
+        if parameters.len() != prepared.parameters.len() {
+            let (got, wanted) = (parameters.len(), prepared.parameters.len());
+            return Err(SqlError::new(
+                b"08P01",
+                format!("the statement has {wanted} parameters, {got} values were given"),
+            ));
+        }
+        let (statement, parameters) = (prepared.sql.clone(), parameters.to_vec());
+        self.work(move |connection| Box::pin(async move { connection.run(&statement, &parameters).await })).await
     }
 
     /// Where the session is in a transaction.
     #[must_use]
     pub fn transaction_status(&self) -> TransactionStatus {
-        TransactionStatus::Idle
+        self.status.get()
+    }
+
+    /// Lets the transaction fail that is open, if one is: for what goes wrong outside a statement, such as a message of the
+    /// wire that cannot be read.
+    pub fn fail_transaction(&mut self) {
+        self.status.fail();
     }
 
     /// A setting's value, such as `TimeZone` or `application_name`.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<String> {
-        let _ = name;
-        None
+        self.info.setting(name)
+    }
+
+    /// Sets a setting as SET does, such as those of a connection's first message.
+    ///
+    /// # Errors
+    /// When there is no such setting, or the value is none of it.
+    pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
+        settings::set(&self.info, name, value)
+    }
+
+    /// The session's number, which clients know as the process id of their backend.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.info.pid
     }
 
     /// Stops the statement that runs now, from another thread; it fails with `57014`.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
-        Canceller {}
+        self.canceller.clone()
+    }
+
+    /// Does something with the connection on the engine's threads, until it is done, cancelled or too late.
+    async fn work<T: Send + 'static>(
+        &self,
+        work: impl for<'a> FnOnce(&'a mut Connection) -> BoxFuture<'a, Result<T>> + Send + 'static,
+    ) -> Result<T> {
+        let handle = self.sql.handle()?;
+        let timeout = settings::statement_timeout(&self.info);
+        let mut stop = Stop::new(&self.canceller, timeout);
+        let connection = Arc::clone(&self.connection);
+        let task = handle.spawn(async move {
+            let mut connection = connection.lock_owned().await;
+            connection.begin_work(stop.clone());
+            let done = tokio::select! {
+                biased;
+                error = stop.stopped() => Err(error),
+                done = work(&mut connection) => done,
+            };
+            connection.end_work(done.as_ref().err());
+            done
+        });
+        AbortOnDrop(task).wait().await
     }
 }
 
-/// Stops a session's statement.
-#[derive(Debug, Clone)]
-pub struct Canceller {}
+/// A task that ends when nobody waits for it any more.
+struct AbortOnDrop<T>(JoinHandle<Result<T>>);
 
-impl Canceller {
-    /// Stops what runs now; nothing when nothing runs.
-    pub fn cancel(&self) {}
+impl<T> AbortOnDrop<T> {
+    async fn wait(mut self) -> Result<T> {
+        match (&mut self.0).await {
+            Ok(done) => done,
+            Err(e) => Err(SqlError::new(b"XX000", format!("the statement ended unexpectedly: {e}"))),
+        }
+    }
 }
+
+impl<T> Drop for AbortOnDrop<T> {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// How long a statement may take: nothing when there is no limit.
+pub(crate) type Timeout = Option<Duration>;

@@ -51,6 +51,7 @@ fn quarantined(file: &str) -> QuarantineRecord {
         range: Some(TimeRange::new(1, 2)),
         reason: "a checksum does not fit".to_owned(),
         at_ms: -1,
+        table: None,
     }
 }
 
@@ -74,6 +75,7 @@ fn edits() -> Vec<CatalogEdit> {
             next_sequence: (n % 2 == 0).then_some(n * 3),
             quarantine: vec![quarantined(&format!("file-{n}"))],
             release: if n == 7 { vec!["file-2".to_owned()] } else { vec![] },
+            ..CatalogEdit::default()
         })
         .collect()
 }
@@ -90,6 +92,10 @@ fn empty() -> CatalogState {
         next_sequence: 1,
         quarantined: vec![],
         commits: 1,
+        tables: vec![],
+        deleted: vec![],
+        entries: Default::default(),
+        last_table: 0,
     }
 }
 

@@ -9,13 +9,18 @@ use std::{
     sync::{Arc, Condvar, Mutex, MutexGuard, OnceLock, PoisonError, atomic::Ordering},
 };
 
-use super::{Inner, options::Durability};
+use super::{
+    Inner,
+    options::Durability,
+    tables::commit::{FirstRows, Pending, TableWrites},
+};
 use crate::{
     Result, StorageError,
     memtable::{Index, Memtable, SeriesId, read_lock, write_lock},
     model::{exemplar::Exemplar, histogram::Histogram, metadata::MetricMetadata},
+    table::FIELDS_MAX,
     wal::{
-        LogWriter,
+        FRAME_LIMIT, LogWriter,
         record::{FloatSample, RecordEncoder},
     },
 };
@@ -32,9 +37,15 @@ pub(super) struct Batch {
     histograms: Vec<(SeriesId, i64, i64, Arc<Histogram>)>,
     exemplars: Vec<(SeriesId, Exemplar)>,
     metadata: Vec<(String, MetricMetadata)>,
+    /// A transaction over tables.
+    tables: Option<Arc<TableWrites>>,
 }
 
 impl Batch {
+    pub(super) fn of_tables(writes: Arc<TableWrites>) -> Self {
+        Self { tables: Some(writes), ..Self::default() }
+    }
+
     pub(super) fn float(&mut self, series: SeriesId, timestamp: i64, value: f64, start: i64) {
         self.floats.push(FloatSample { series, timestamp, start_timestamp: start, value });
     }
@@ -52,7 +63,11 @@ impl Batch {
     }
 
     const fn is_empty(&self) -> bool {
-        self.floats.is_empty() && self.histograms.is_empty() && self.exemplars.is_empty() && self.metadata.is_empty()
+        self.floats.is_empty()
+            && self.histograms.is_empty()
+            && self.exemplars.is_empty()
+            && self.metadata.is_empty()
+            && self.tables.is_none()
     }
 }
 
@@ -78,12 +93,19 @@ struct Waiting {
     outcome: Arc<OnceLock<Result<(), CommitFailure>>>,
 }
 
-/// What a group's failure means to each of its batches; made into an error of its own for every one of them.
+/// What a group's failure means to each of its batches, or why a transaction of it cannot be; made into an error of its
+/// own for every one of them.
 #[derive(Debug, Clone)]
-enum CommitFailure {
+pub(super) enum CommitFailure {
     Poisoned(String),
     DiskFull(std::path::PathBuf, String),
     Other(String),
+    /// A transaction contradicts one before it.
+    Conflict(String),
+    /// Table and field.
+    TooManyFields(String, String),
+    /// Rows went from memory to segments since the transaction looked; it looks again and is queued anew.
+    Stale,
 }
 
 /// The log being written.
@@ -105,11 +127,14 @@ impl CommitFailure {
         }
     }
 
-    fn into_error(self) -> StorageError {
+    pub(super) fn into_error(self) -> StorageError {
         match self {
             Self::Poisoned(reason) => StorageError::Poisoned { reason },
             Self::DiskFull(path, reason) => StorageError::DiskFull { path, reason },
             Self::Other(reason) => StorageError::LogWrite { reason },
+            Self::Conflict(reason) => StorageError::Conflict { reason },
+            Self::TooManyFields(table, field) => StorageError::TooManyFields { table, field, limit: FIELDS_MAX },
+            Self::Stale => StorageError::Conflict { reason: "rows were moved meanwhile".to_owned() },
         }
     }
 }
@@ -157,7 +182,7 @@ impl LogState {
 
 impl Inner {
     /// Makes a batch durable and visible. The caller holds the rotation lock, and no lock on the index.
-    pub(super) fn commit(&self, batch: Batch, memtable: &Memtable) -> Result<()> {
+    pub(super) fn commit(&self, batch: Batch, memtable: &Memtable) -> Result<(), CommitFailure> {
         if batch.is_empty() {
             return Ok(());
         }
@@ -166,7 +191,7 @@ impl Inner {
         queue.waiting.push(Waiting { batch, outcome: Arc::clone(&outcome) });
         loop {
             if let Some(done) = outcome.get() {
-                return done.clone().map_err(CommitFailure::into_error);
+                return done.clone();
             }
             if queue.has_leader {
                 queue = self.committer.finished.wait(queue).unwrap_or_else(PoisonError::into_inner);
@@ -185,46 +210,87 @@ impl Inner {
     /// Writes and applies a group. Every batch of it was named by the index of this memtable, because their appenders
     /// hold the rotation lock.
     fn lead(&self, group: Vec<Waiting>, memtable: &Memtable) {
+        // What transactions were let pass by stays so until they are visible.
+        let _no_reshaping = lock(&self.reshaping);
         // Nothing here panics by design; should it, nobody must wait for ever.
-        let written = catch_unwind(AssertUnwindSafe(|| self.write_group(&group, memtable)))
-            .unwrap_or_else(|_| Err(StorageError::Poisoned { reason: "a writer panicked".to_owned() }));
-        let result = written.map_err(|e| {
-            tracing::error!(error = %e, "write-ahead log");
-            CommitFailure::of(&e)
+        let outcomes = catch_unwind(AssertUnwindSafe(|| self.write_group(&group, memtable))).unwrap_or_else(|_| {
+            let failure = CommitFailure::Poisoned("a writer panicked".to_owned());
+            group.iter().map(|_| Err(failure.clone())).collect()
         });
-        if result.is_ok() {
-            self.apply(&group, memtable);
-        }
-        for waiting in group {
+        self.apply(&group, &outcomes, memtable);
+        for (waiting, outcome) in group.into_iter().zip(outcomes) {
             // Only the leader that took a batch answers it, and once.
-            let _ = waiting.outcome.set(result.clone());
+            let _ = waiting.outcome.set(outcome.map(|_| ()));
         }
     }
 
-    fn write_group(&self, group: &[Waiting], memtable: &Memtable) -> Result<()> {
+    /// What became of each batch of the group: those that are in the log are synced when the options say so.
+    fn write_group(&self, group: &[Waiting], memtable: &Memtable) -> Vec<Outcome> {
+        let mut outcomes = Vec::with_capacity(group.len());
+        if let Err(error) = self.append_group(group, memtable, &mut outcomes) {
+            tracing::error!(%error, "write-ahead log");
+            outcomes.resize(group.len(), Err(CommitFailure::of(&error)));
+        }
+        // The frames before one that failed are in the log: they are as good as any.
+        if outcomes.iter().any(Outcome::is_ok)
+            && let Err(error) = self.sync_group()
+        {
+            tracing::error!(%error, "write-ahead log");
+            fail_from(0, &mut outcomes, &error);
+        }
+        outcomes
+    }
+
+    fn append_group(&self, group: &[Waiting], memtable: &Memtable, outcomes: &mut Vec<Outcome>) -> Result<()> {
         self.check_space()?;
         let index = read_lock(memtable.index());
         let mut log = self.committer.log();
         let LogState { writer: Some(writer), dirty, payload } = &mut *log else { return Err(StorageError::ReadOnly) };
         payload.clear();
         let mut defined: Vec<SeriesId> = Vec::new();
-        let mut batches = group.iter().peekable();
-        while let Some(waiting) = batches.next() {
-            encode(&waiting.batch, &index, &mut defined, payload);
-            if payload.len() >= FRAME_TARGET || batches.peek().is_none() {
-                *dirty = true;
-                if let Err(error) = writer.append(payload) {
-                    defined.iter().for_each(|id| index.unset_logged(*id));
-                    return Err(error);
-                }
-                payload.clear();
-                defined.clear();
+        let mut pending = Pending::default();
+        let mut frame_start = 0;
+        for (at, waiting) in group.iter().enumerate() {
+            let batch = &waiting.batch;
+            let outcome = self.admit(batch, &mut pending);
+            if let Ok(firsts) = &outcome {
+                encode(batch, firsts, &index, &mut defined, payload);
             }
+            outcomes.push(outcome);
+            // A transaction is in one frame, so the frame is closed when the next one would not fit.
+            let next =
+                group.get(at + 1).map(|next| next.batch.tables.as_ref().map_or(0, |writes| writes.encoded_len()));
+            let goes_on = next.is_some_and(|next| payload.len() < FRAME_TARGET && payload.len() + next <= FRAME_LIMIT);
+            if payload.is_empty() || goes_on {
+                continue;
+            }
+            *dirty = true;
+            if let Err(error) = writer.append(payload) {
+                defined.iter().for_each(|id| index.unset_logged(*id));
+                fail_from(frame_start, outcomes, &error);
+                return Err(error);
+            }
+            frame_start = at + 1;
+            payload.clear();
+            defined.clear();
         }
         drop(index);
         if payload.capacity() > 2 * FRAME_TARGET {
             *payload = Vec::new();
         }
+        Ok(())
+    }
+
+    /// Looks whether a transaction contradicts what is committed or waits in the same group.
+    fn admit<'w>(&self, batch: &'w Batch, pending: &mut Pending<'w>) -> Outcome {
+        match &batch.tables {
+            Some(writes) => writes.admit(&read_lock(&self.tables), pending),
+            None => Ok(FirstRows::new()),
+        }
+    }
+
+    fn sync_group(&self) -> Result<()> {
+        let mut log = self.committer.log();
         if self.options.durability == Durability::Sync {
             log.sync()?;
         }
@@ -234,10 +300,11 @@ impl Inner {
         Ok(())
     }
 
-    fn apply(&self, group: &[Waiting], memtable: &Memtable) {
+    fn apply(&self, group: &[Waiting], outcomes: &[Outcome], memtable: &Memtable) {
+        let done = || group.iter().zip(outcomes).filter_map(|(w, o)| Some((&w.batch, o.as_ref().ok()?)));
+        let table_bytes = self.apply_tables(done().filter_map(|(batch, first)| Some((batch.tables.as_ref()?, first))));
         let mut data = memtable.write();
-        for waiting in group {
-            let batch = &waiting.batch;
+        for (batch, _) in done() {
             for s in &batch.floats {
                 data.float(s.series, s.timestamp, s.value, s.start_timestamp);
             }
@@ -253,8 +320,8 @@ impl Inner {
         }
         let bytes = data.samples.heap_size();
         drop(data);
-        self.note_memtable_bytes(bytes);
-        let mut metadata = group.iter().flat_map(|w| &w.batch.metadata).peekable();
+        self.note_memtable_bytes(bytes + table_bytes);
+        let mut metadata = done().flat_map(|(batch, _)| &batch.metadata).peekable();
         if metadata.peek().is_some() {
             let mut known = write_lock(&self.metadata);
             for (metric, told) in metadata {
@@ -264,9 +331,22 @@ impl Inner {
     }
 }
 
+/// The ids of a transaction's first rows, or why a batch was not written.
+type Outcome = Result<FirstRows, CommitFailure>;
+
+/// Lets the batches from this place fail that did not fail otherwise.
+fn fail_from(start: usize, outcomes: &mut [Outcome], error: &StorageError) {
+    for outcome in outcomes.iter_mut().skip(start).filter(|outcome| outcome.is_ok()) {
+        *outcome = Err(CommitFailure::of(error));
+    }
+}
+
 /// Appends a batch's records to a payload, before them the definitions that the log does not have yet. `defined`
 /// collects the series whose definitions are in the payload.
-fn encode(batch: &Batch, index: &Index, defined: &mut Vec<SeriesId>, payload: &mut Vec<u8>) {
+fn encode(batch: &Batch, firsts: &[u64], index: &Index, defined: &mut Vec<SeriesId>, payload: &mut Vec<u8>) {
+    if let Some(writes) = &batch.tables {
+        writes.encode(firsts, payload);
+    }
     let mut records = RecordEncoder::new(payload);
     for id in &batch.unlogged {
         if index.is_logged(*id) {

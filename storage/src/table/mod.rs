@@ -4,12 +4,20 @@
 //! [`Rows`]: a column for each pair of field and kind that occurs, as Arrow arrays. What queries read is a
 //! [`TableSnapshot`](snapshot::TableSnapshot) of [`Part`](part::Part)s: batches in memory and immutable segments.
 
+pub(crate) mod batch;
+pub(crate) mod check;
 pub mod definition;
+pub(crate) mod gather;
+pub(crate) mod key;
 pub mod kind;
 pub mod part;
 pub mod rows;
+pub mod segment;
 pub mod snapshot;
+pub(crate) mod time;
+pub mod wire;
 
+pub use check::{FIELDS_MAX, NAME_MAX};
 pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, TableId};
 pub use kind::{ColumnKey, Kind, ListKind};
 pub use part::{BLOCK_ROWS, ColumnStatistics, Needle, Part};

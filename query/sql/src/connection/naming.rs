@@ -1,0 +1,161 @@
+//! Names of result columns, as PostgreSQL gives them: a function's result is called as the function.
+
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Statement, VisitMut, VisitorMut};
+
+use crate::parse::{ident, quoted};
+
+/// Begins a name that stands for another one, which DataFusion could not tell from a column of the same name.
+const STANDS_FOR: char = '\u{2}';
+
+/// The name of a column that has none of its own.
+pub(crate) fn column_name(expr: &Expr) -> String {
+    match expr {
+        Expr::Identifier(name) => ident(name),
+        Expr::CompoundIdentifier(names) => names.last().map_or_else(|| "?column?".to_owned(), ident),
+        Expr::Nested(inner) | Expr::Collate { expr: inner, .. } => column_name(inner),
+        Expr::Function(call) => {
+            call.name.0.last().and_then(|part| part.as_ident()).map_or_else(|| "?column?".to_owned(), ident)
+        }
+        Expr::Cast { expr, data_type, .. } => match column_name(expr) {
+            name if name == "?column?" => data_type.to_string().to_lowercase(),
+            name => name,
+        },
+        Expr::Case { else_result, .. } => match else_result.as_deref().map(column_name) {
+            Some(name) if name != "?column?" => name,
+            _ => "case".to_owned(),
+        },
+        Expr::Extract { .. } => "extract".to_owned(),
+        Expr::Exists { .. } => "exists".to_owned(),
+        Expr::Substring { .. } => "substring".to_owned(),
+        Expr::Trim { .. } => "btrim".to_owned(),
+        Expr::Position { .. } => "position".to_owned(),
+        Expr::Ceil { .. } => "ceil".to_owned(),
+        Expr::Floor { .. } => "floor".to_owned(),
+        Expr::Overlay { .. } => "overlay".to_owned(),
+        Expr::AtTimeZone { .. } => "timezone".to_owned(),
+        Expr::Array(_) => "array".to_owned(),
+        Expr::Interval(_) => "interval".to_owned(),
+        Expr::TypedString(typed) => typed.data_type.to_string().to_lowercase(),
+        Expr::Subquery(query) => match &*query.body {
+            SetExpr::Select(select) => match select.projection.first() {
+                Some(SelectItem::UnnamedExpr(expr)) => column_name(expr),
+                Some(SelectItem::ExprWithAlias { alias, .. }) => ident(alias),
+                _ => "?column?".to_owned(),
+            },
+            _ => "?column?".to_owned(),
+        },
+        _ => "?column?".to_owned(),
+    }
+}
+
+/// Gives the columns of a query, and of all queries in it, the names that PostgreSQL gives them.
+pub(crate) fn name_columns(statement: &mut Statement) {
+    let _ = statement.visit(&mut Inner);
+    let query = match statement {
+        Statement::Query(query) => query,
+        _ => return,
+    };
+    if let Some(select) = first_select(&mut query.body) {
+        name_result(select);
+    }
+}
+
+/// What the names of a result stand for.
+pub(crate) fn result_schema(schema: &SchemaRef) -> SchemaRef {
+    if !schema.fields().iter().any(|field| field.name().starts_with(STANDS_FOR)) {
+        return Arc::clone(schema);
+    }
+    let fields = schema.fields().iter().map(|field| match field.name().strip_prefix(STANDS_FOR) {
+        Some(name) => {
+            let name = name.split_once(STANDS_FOR).map_or(name, |(_, name)| name);
+            Field::clone(field).with_name(name)
+        }
+        None => Field::clone(field),
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), schema.metadata().clone()))
+}
+
+fn first_select(body: &mut SetExpr) -> Option<&mut Select> {
+    match body {
+        SetExpr::Select(select) => Some(select),
+        SetExpr::Query(query) => first_select(&mut query.body),
+        SetExpr::SetOperation { left, .. } => first_select(left),
+        _ => None,
+    }
+}
+
+/// Of a result, two columns may have one name; each of them gets one that stands for it.
+fn name_result(select: &mut Select) {
+    let has_wildcard = select
+        .projection
+        .iter()
+        .any(|item| !matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. }));
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for item in &select.projection {
+        if let Some(name) = item_name(item) {
+            *seen.entry(name).or_default() += 1;
+        }
+    }
+    for (place, item) in select.projection.iter_mut().enumerate() {
+        let Some(name) = item_name(item) else { continue };
+        let plain = matches!(item, SelectItem::UnnamedExpr(Expr::Identifier(_) | Expr::CompoundIdentifier(_)));
+        let twice = seen.get(&name).is_some_and(|times| *times > 1) || (plain && has_wildcard);
+        if !twice && plain {
+            continue;
+        }
+        let alias = if twice { format!("{STANDS_FOR}{place}{STANDS_FOR}{name}") } else { name };
+        rename(item, &alias);
+    }
+}
+
+fn item_name(item: &SelectItem) -> Option<String> {
+    match item {
+        SelectItem::UnnamedExpr(expr) => Some(column_name(expr)),
+        SelectItem::ExprWithAlias { alias, .. } => Some(ident(alias)),
+        _ => None,
+    }
+}
+
+fn rename(item: &mut SelectItem, alias: &str) {
+    match item {
+        SelectItem::UnnamedExpr(expr) => {
+            // The expression is moved; what stands in its place for a moment is dropped at once.
+            let expr = std::mem::replace(expr, Expr::Identifier(quoted("")));
+            *item = SelectItem::ExprWithAlias { expr, alias: quoted(alias) };
+        }
+        SelectItem::ExprWithAlias { alias: name, .. } => *name = quoted(alias),
+        _ => {}
+    }
+}
+
+/// Names the unnamed columns of queries inside, where no other column has the name.
+struct Inner;
+
+impl VisitorMut for Inner {
+    type Break = ();
+
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let SetExpr::Select(select) = &mut *query.body {
+            let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+            for item in &select.projection {
+                if let Some(name) = item_name(item) {
+                    *seen.entry(name).or_default() += 1;
+                }
+            }
+            for item in &mut select.projection {
+                let SelectItem::UnnamedExpr(expr) = item else { continue };
+                if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
+                    continue;
+                }
+                let name = column_name(expr);
+                if name != "?column?" && seen.get(&name) == Some(&1) {
+                    rename(item, &name);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}

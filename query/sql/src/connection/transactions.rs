@@ -1,0 +1,197 @@
+//! Transactions: of one statement, tried again on conflict, or from BEGIN to COMMIT.
+
+use chronolith_storage::{StorageError, engine::Transaction};
+use datafusion::{
+    common::ScalarValue,
+    sql::sqlparser::ast::{Ident, Statement, TransactionAccessMode, TransactionIsolationLevel, TransactionMode, With},
+};
+
+use super::{Connection, Open};
+use crate::{
+    error::{Result, SqlError},
+    outcome::Outcome,
+    parse::ident,
+    session::TransactionStatus,
+    statement::{self, Written},
+};
+
+/// How often a statement that is its own transaction is tried.
+const MOST_TRIES: usize = 20;
+
+impl Connection {
+    /// Runs a statement that writes: in the open transaction, or in one of its own, which is tried again when another
+    /// transaction was faster.
+    pub(crate) async fn write(
+        &mut self,
+        statement: &Statement,
+        with: Option<&With>,
+        parameters: &[ScalarValue],
+    ) -> Result<Outcome> {
+        if let Some(open) = &self.open {
+            if open.read_only {
+                return Err(SqlError::new(
+                    b"25006",
+                    "cannot execute a statement that writes in a read-only transaction",
+                ));
+            }
+            self.look();
+            return Ok(statement::apply(self, statement, with, parameters).await?.into_outcome());
+        }
+        let mut tries = 1;
+        loop {
+            self.open = Some(Open {
+                transaction: self.sql.engine().begin(),
+                explicit: false,
+                read_only: false,
+                savepoints: Vec::new(),
+            });
+            self.look();
+            let applied = statement::apply(self, statement, with, parameters).await;
+            let open = self.open.take();
+            let written: Written = applied?;
+            let Some(open) = open else { return Ok(written.into_outcome()) };
+            match commit(open.transaction).await {
+                Ok(()) => return Ok(written.into_outcome()),
+                Err(StorageError::Conflict { .. }) if tries < MOST_TRIES => tries += 1,
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Commits rows that came from outside, such as those of COPY, in a transaction of their own or the open one.
+    pub(crate) async fn commit_implicit(&mut self) -> Result<()> {
+        match self.open.take() {
+            Some(open) if !open.explicit => Ok(commit(open.transaction).await?),
+            other => {
+                self.open = other;
+                Ok(())
+            }
+        }
+    }
+
+    /// Opens a transaction for a statement that has none.
+    pub(crate) fn begin_implicit(&mut self) -> Result<()> {
+        match &self.open {
+            Some(open) if open.read_only => {
+                Err(SqlError::new(b"25006", "cannot execute a statement that writes in a read-only transaction"))
+            }
+            Some(_) => Ok(()),
+            None => {
+                let transaction = self.sql.engine().begin();
+                self.open = Some(Open { transaction, explicit: false, read_only: false, savepoints: Vec::new() });
+                Ok(())
+            }
+        }
+    }
+
+    /// BEGIN. Inside a transaction it changes nothing, as in PostgreSQL.
+    pub(crate) fn begin(&mut self, modes: &[TransactionMode]) -> Result<Outcome> {
+        let mut read_only = self.info.setting("default_transaction_read_only").as_deref() == Some("on");
+        for mode in modes {
+            match mode {
+                TransactionMode::AccessMode(access) => read_only = *access == TransactionAccessMode::ReadOnly,
+                TransactionMode::IsolationLevel(
+                    TransactionIsolationLevel::ReadCommitted | TransactionIsolationLevel::ReadUncommitted,
+                ) => {}
+                TransactionMode::IsolationLevel(level) => {
+                    return Err(SqlError::unsupported(format!("the isolation level {level}")).with_hint(
+                        "transactions are READ COMMITTED; writes that contradict each other fail with 40001",
+                    ));
+                }
+            }
+        }
+        if self.open.is_none() {
+            let transaction = self.sql.engine().begin();
+            self.open = Some(Open { transaction, explicit: true, read_only, savepoints: Vec::new() });
+            self.status.set(TransactionStatus::Open);
+        }
+        Ok(Outcome::Done { tag: "BEGIN".to_owned() })
+    }
+
+    /// COMMIT. A transaction that failed is rolled back, and the tag tells so.
+    pub(crate) async fn commit(&mut self, chain: bool) -> Result<Outcome> {
+        if chain {
+            return Err(SqlError::unsupported("COMMIT AND CHAIN"));
+        }
+        let failed = self.status.get() == TransactionStatus::Failed;
+        self.end_transaction();
+        let open = self.open.take();
+        match open {
+            Some(open) if !failed => {
+                commit(open.transaction).await?;
+                Ok(Outcome::Done { tag: "COMMIT".to_owned() })
+            }
+            Some(_) => Ok(Outcome::Done { tag: "ROLLBACK".to_owned() }),
+            None => Ok(Outcome::Done { tag: "COMMIT".to_owned() }),
+        }
+    }
+
+    /// ROLLBACK, or ROLLBACK TO a savepoint.
+    pub(crate) fn rollback(&mut self, savepoint: Option<&Ident>, chain: bool) -> Result<Outcome> {
+        if chain {
+            return Err(SqlError::unsupported("ROLLBACK AND CHAIN"));
+        }
+        if let Some(name) = savepoint {
+            let at = self.savepoint_place(name)?;
+            if let Some(open) = &mut self.open {
+                open.transaction.rollback_to(open.savepoints[at].1);
+                open.savepoints.truncate(at + 1);
+            }
+            self.status.set(TransactionStatus::Open);
+        } else {
+            self.end_transaction();
+            self.open = None;
+        }
+        Ok(Outcome::Done { tag: "ROLLBACK".to_owned() })
+    }
+
+    /// Lets the open transaction write or not.
+    pub(crate) fn set_read_only(&mut self, read_only: bool) {
+        if let Some(open) = &mut self.open {
+            open.read_only = read_only;
+        }
+    }
+
+    /// SAVEPOINT.
+    pub(crate) fn savepoint(&mut self, name: &Ident) -> Result<Outcome> {
+        let Some(open) = self.open.as_mut().filter(|open| open.explicit) else {
+            return Err(SqlError::new(b"25P01", "SAVEPOINT can only be used in transaction blocks"));
+        };
+        open.savepoints.push((ident(name), open.transaction.savepoint()));
+        Ok(Outcome::Done { tag: "SAVEPOINT".to_owned() })
+    }
+
+    /// RELEASE SAVEPOINT.
+    pub(crate) fn release(&mut self, name: &Ident) -> Result<Outcome> {
+        let at = self.savepoint_place(name)?;
+        if let Some(open) = &mut self.open {
+            open.savepoints.truncate(at);
+        }
+        Ok(Outcome::Done { tag: "RELEASE".to_owned() })
+    }
+
+    fn savepoint_place(&self, name: &Ident) -> Result<usize> {
+        let name = ident(name);
+        let Some(open) = self.open.as_ref().filter(|open| open.explicit) else {
+            return Err(SqlError::new(b"25P01", "savepoints can only be used in transaction blocks"));
+        };
+        open.savepoints
+            .iter()
+            .rposition(|(n, _)| *n == name)
+            .ok_or_else(|| SqlError::new(b"3B001", format!("savepoint \"{name}\" does not exist")))
+    }
+
+    /// What ends with a transaction, however it ends: its status and its cursors.
+    fn end_transaction(&mut self) {
+        self.status.set(TransactionStatus::Idle);
+        self.close_cursors_of_transaction();
+    }
+}
+
+/// Commits where waiting for the disk keeps no query's thread.
+async fn commit(transaction: Transaction) -> Result<(), StorageError> {
+    match tokio::task::spawn_blocking(move || transaction.commit()).await {
+        Ok(done) => done,
+        Err(e) => Err(StorageError::Invalid(format!("the commit ended unexpectedly: {e}"))),
+    }
+}

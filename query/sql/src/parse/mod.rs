@@ -1,0 +1,87 @@
+//! From text to syntax trees: splitting, limits, parsing, and what names mean.
+
+mod limits;
+mod names;
+mod split;
+
+use datafusion::sql::sqlparser::{
+    ast::{Expr, Statement},
+    dialect::PostgreSqlDialect,
+    parser::{Parser, ParserError},
+    tokenizer::{Token, Tokenizer, TokenizerError},
+};
+
+pub(crate) use names::{ident, quoted, relation_name};
+pub(crate) use split::split;
+
+use crate::error::{Result, SqlError};
+
+/// How deep a statement may nest, in the parser's steps.
+const RECURSION_LIMIT: usize = 300;
+
+/// The one statement of a text; `None` when there is nothing but blanks, comments and semicolons.
+///
+/// # Errors
+/// `42601` when it is wrong or more than one, `54001` or `54000` when it is too deep or too long.
+pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
+    limits::check_length(text)?;
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
+    limits::check_depth(&tokens)?;
+    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+    while parser.consume_token(&Token::SemiColon) {}
+    if parser.peek_token_ref().token == Token::EOF {
+        return Ok(None);
+    }
+    let statement = parser.parse_statement().map_err(|e| parse_error(text, &e))?;
+    while parser.consume_token(&Token::SemiColon) {}
+    let next = parser.peek_token();
+    if next.token != Token::EOF {
+        let mut error = SqlError::new(b"42601", format!("syntax error at or near \"{}\"", next.token));
+        error.position = position(text, next.span.start.line, next.span.start.column);
+        return Err(error);
+    }
+    Ok(Some(statement))
+}
+
+/// An expression from its text, as defaults are kept.
+///
+/// # Errors
+/// `42601` when it is wrong.
+pub(crate) fn parse_expr(text: &str) -> Result<Expr> {
+    limits::check_length(text)?;
+    let dialect = PostgreSqlDialect {};
+    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
+    limits::check_depth(&tokens)?;
+    let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
+    parser.parse_expr().map_err(|e| parse_error(text, &e))
+}
+
+fn token_error(text: &str, error: &TokenizerError) -> SqlError {
+    let mut told = SqlError::new(b"42601", format!("syntax error: {}", error.message));
+    told.position = position(text, error.location.line, error.location.column);
+    told
+}
+
+fn parse_error(text: &str, error: &ParserError) -> SqlError {
+    match error {
+        ParserError::RecursionLimitExceeded => limits::too_deep(),
+        ParserError::ParserError(reason) | ParserError::TokenizerError(reason) => {
+            // The parser tells places in words: "... at Line: 1, Column: 8".
+            let (reason, place) = reason.rsplit_once(" at Line: ").unwrap_or((reason, ""));
+            let mut told = SqlError::new(b"42601", format!("syntax error: {reason}"));
+            let numbers = place.split_once(", Column: ").and_then(|(l, c)| Some((l.parse().ok()?, c.parse().ok()?)));
+            if let Some((line, column)) = numbers {
+                told.position = position(text, line, column);
+            }
+            told
+        }
+    }
+}
+
+/// The character at a line and a column, all counted from 1.
+fn position(text: &str, line: u64, column: u64) -> Option<usize> {
+    let before = usize::try_from(line.checked_sub(1)?).ok()?;
+    let characters: usize = text.split_inclusive('\n').take(before).map(|l| l.chars().count()).sum();
+    Some(characters + usize::try_from(column).ok()?)
+}

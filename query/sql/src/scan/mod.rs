@@ -1,0 +1,14 @@
+//! Event tables as DataFusion reads them: columns, pruning, late materialisation.
+
+mod by_id;
+mod find;
+mod layout;
+mod mixed;
+mod provider;
+mod prune;
+mod read;
+mod source;
+
+pub(crate) use by_id::rows_by_id;
+pub(crate) use layout::{Layout, LayoutColumn, ROW_ID_COLUMN};
+pub(crate) use provider::TableScanProvider;

@@ -1,0 +1,107 @@
+//! Which blocks a filter can be true in, told from their statistics.
+
+use std::{collections::HashSet, sync::Arc};
+
+use arrow::{
+    array::{ArrayRef, BooleanArray, UInt64Array, new_null_array},
+    compute::concat,
+};
+use chronolith_storage::table::{BLOCK_ROWS, Part};
+use datafusion::{
+    common::{Column, ScalarValue, pruning::PruningStatistics},
+    physical_optimizer::pruning::PruningPredicate,
+};
+
+use super::layout::{Layout, LayoutColumn};
+
+/// A block of a part.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct BlockRef {
+    /// The part's place in the snapshot.
+    pub(crate) part: usize,
+    /// The block's place in the part.
+    pub(crate) block: usize,
+}
+
+/// How many rows a block has.
+pub(crate) fn block_len(part: &dyn Part, block: usize) -> usize {
+    part.len().saturating_sub(block * BLOCK_ROWS).min(BLOCK_ROWS)
+}
+
+/// The statistics of some blocks, as a predicate asks for them.
+pub(crate) struct BlockStatistics<'a> {
+    pub(crate) layout: &'a Layout,
+    pub(crate) parts: &'a [Arc<dyn Part>],
+    pub(crate) blocks: &'a [BlockRef],
+}
+
+/// The blocks among these that the predicate can be true in. Where statistics cannot be read, the block stays: reading it
+/// tells the error.
+pub(crate) fn prune(predicate: &PruningPredicate, statistics: &BlockStatistics<'_>) -> Vec<BlockRef> {
+    if predicate.always_true() {
+        return statistics.blocks.to_vec();
+    }
+    match predicate.prune(statistics) {
+        Ok(keep) => statistics.blocks.iter().zip(keep).filter_map(|(block, keep)| keep.then_some(*block)).collect(),
+        Err(_) => statistics.blocks.to_vec(),
+    }
+}
+
+impl BlockStatistics<'_> {
+    fn column(&self, name: &str) -> Option<&LayoutColumn> {
+        self.layout.schema.index_of(name).ok().map(|at| &self.layout.columns[at])
+    }
+
+    /// The lower or upper bounds of a column in each block; null where there is none.
+    pub(crate) fn bounds(&self, column: &LayoutColumn, upper: bool) -> Option<ArrayRef> {
+        let key = column.bounded_by()?;
+        let none = new_null_array(&key.kind.arrow(), 1);
+        let mut found = Vec::with_capacity(self.blocks.len());
+        for at in self.blocks {
+            let statistics = self.parts[at.part].statistics(key, at.block).ok()?;
+            let bound = if upper { statistics.max } else { statistics.min };
+            found.push(bound.unwrap_or_else(|| Arc::clone(&none)));
+        }
+        let found: Vec<&dyn arrow::array::Array> = found.iter().map(|f| &**f).collect();
+        let bounds = concat(&found).ok()?;
+        Some(column.as_seen(bounds))
+    }
+}
+
+impl PruningStatistics for BlockStatistics<'_> {
+    fn min_values(&self, column: &Column) -> Option<ArrayRef> {
+        self.bounds(self.column(&column.name)?, false)
+    }
+
+    fn max_values(&self, column: &Column) -> Option<ArrayRef> {
+        let column = self.column(&column.name)?;
+        // NaN is above every bound, and no bound tells of it.
+        if column.data_type.is_floating() {
+            return None;
+        }
+        self.bounds(column, true)
+    }
+
+    fn num_containers(&self) -> usize {
+        self.blocks.len()
+    }
+
+    fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
+        let key = self.column(&column.name)?.bounded_by()?;
+        let counts: Option<Vec<u64>> = self
+            .blocks
+            .iter()
+            .map(|at| Some(self.parts[at.part].statistics(key, at.block).ok()?.nulls as u64))
+            .collect();
+        Some(Arc::new(UInt64Array::from(counts?)))
+    }
+
+    fn row_counts(&self) -> Option<ArrayRef> {
+        let rows = self.blocks.iter().map(|at| block_len(&*self.parts[at.part], at.block) as u64);
+        Some(Arc::new(UInt64Array::from_iter_values(rows)))
+    }
+
+    fn contained(&self, _column: &Column, _values: &HashSet<ScalarValue>) -> Option<BooleanArray> {
+        None
+    }
+}

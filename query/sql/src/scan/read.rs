@@ -1,0 +1,252 @@
+//! Reading blocks: filter columns first, the others only where a row is left.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
+
+use arrow::{
+    array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array},
+    buffer::BooleanBuffer,
+    compute::{and, filter, prep_null_mask_filter},
+    datatypes::{Schema, SchemaRef},
+};
+use chronolith_storage::table::{BLOCK_ROWS, Part, TableSnapshot};
+use datafusion::{
+    error::{DataFusionError, Result as PlanResult},
+    physical_expr::PhysicalExpr,
+    physical_expr_common::physical_expr::{snapshot_generation, snapshot_physical_expr},
+    physical_optimizer::pruning::PruningPredicate,
+};
+use roaring::RoaringBitmap;
+
+use super::{
+    find::Search,
+    layout::Layout,
+    prune::{BlockRef, BlockStatistics, block_len, prune},
+};
+
+/// What the partitions of a scan share.
+#[derive(Debug)]
+pub(crate) struct Scanned {
+    pub(crate) table: TableSnapshot,
+    pub(crate) layout: Arc<Layout>,
+    /// What must be true of a row, over the columns of `filter_schema`.
+    pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
+    /// The columns that the filter reads, as places in the layout.
+    pub(crate) filter_columns: Vec<usize>,
+    pub(crate) filter_schema: SchemaRef,
+    /// What the text indexes are asked.
+    pub(crate) search: Option<Search>,
+    /// What the indexes answered, and whether rows are deleted, by part.
+    pub(crate) known: Vec<OnceLock<Known>>,
+}
+
+/// What is known of a part before its blocks are read.
+#[derive(Debug)]
+pub(crate) struct Known {
+    /// The rows that may fulfil the filter; `None`: all.
+    candidates: Option<RoaringBitmap>,
+    /// Whether some row is deleted.
+    deleted: bool,
+}
+
+impl Scanned {
+    /// Whether rows are left out by something else than the filter.
+    pub(crate) fn has_deletions(&self) -> bool {
+        !self.table.deleted.is_empty()
+    }
+
+    fn known(&self, at: usize) -> PlanResult<&Known> {
+        if let Some(known) = self.known[at].get() {
+            return Ok(known);
+        }
+        let part = &*self.table.parts[at];
+        let candidates = match &self.search {
+            Some(search) => search.rows(part)?,
+            None => None,
+        };
+        let bounds = part.row_id_bounds();
+        let deleted = self.table.deleted.rank(*bounds.end())
+            > bounds.start().checked_sub(1).map_or(0, |below| self.table.deleted.rank(below));
+        Ok(self.known[at].get_or_init(|| Known { candidates, deleted }))
+    }
+
+    /// The rows of a block that may count: by the indexes and the deletions. `None`: all; an array without a true value:
+    /// none.
+    fn first_mask(&self, at: BlockRef, rows: usize) -> PlanResult<Option<BooleanArray>> {
+        let known = self.known(at.part)?;
+        let part = &*self.table.parts[at.part];
+        let mut mask = None;
+        if let Some(candidates) = &known.candidates {
+            let start = u32::try_from(at.block * BLOCK_ROWS).unwrap_or(u32::MAX);
+            let end = start.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX));
+            if candidates.range_cardinality(start..end) == 0 {
+                return Ok(Some(BooleanArray::new(BooleanBuffer::new_unset(rows), None)));
+            }
+            let bits = BooleanBuffer::collect_bool(rows, |row| candidates.contains(start + row as u32));
+            mask = Some(BooleanArray::new(bits, None));
+        }
+        if known.deleted {
+            let ids: UInt64Array = part.row_ids(at.block).map_err(crate::error::to_plan)?;
+            let ids = ids.values();
+            let bits = BooleanBuffer::collect_bool(rows, |row| !self.table.deleted.contains(ids[row]));
+            mask = Some(both(mask, BooleanArray::new(bits, None))?);
+        }
+        Ok(mask)
+    }
+}
+
+fn both(a: Option<BooleanArray>, b: BooleanArray) -> PlanResult<BooleanArray> {
+    match a {
+        None => Ok(b),
+        Some(a) => Ok(and(&a, &b)?),
+    }
+}
+
+/// A filter that changes while the query runs, such as the bound of the rows that ORDER BY ... LIMIT still takes.
+#[derive(Debug)]
+struct Dynamic {
+    expr: Arc<dyn PhysicalExpr>,
+    generation: u64,
+    now: Arc<dyn PhysicalExpr>,
+    pruning: Option<PruningPredicate>,
+}
+
+/// Reads the blocks of one partition, one after another.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    scanned: Arc<Scanned>,
+    projection: Vec<usize>,
+    schema: SchemaRef,
+    dynamic: Vec<Dynamic>,
+}
+
+impl Reader {
+    /// A reader of these columns, as places in the layout; `dynamic` filters are over the projected columns.
+    pub(crate) fn new(
+        scanned: Arc<Scanned>,
+        projection: Vec<usize>,
+        schema: SchemaRef,
+        dynamic: &[Arc<dyn PhysicalExpr>],
+    ) -> PlanResult<Self> {
+        let dynamic = dynamic.iter().map(|expr| {
+            let now = snapshot_physical_expr(Arc::clone(expr))?;
+            // Generation 0 is "never looked": the first block looks.
+            Ok(Dynamic { expr: Arc::clone(expr), generation: 0, now, pruning: None })
+        });
+        Ok(Self { scanned, projection, schema, dynamic: dynamic.collect::<PlanResult<_>>()? })
+    }
+
+    /// The rows of a block that count; `None` when there is none.
+    pub(crate) fn read(&mut self, at: BlockRef) -> PlanResult<Option<RecordBatch>> {
+        if self.pruned_by_now(at)? {
+            return Ok(None);
+        }
+        let scanned = Arc::clone(&self.scanned);
+        let part = &*scanned.table.parts[at.part];
+        let rows = block_len(part, at.block);
+        let mut columns = Columns { scanned: &scanned, part, block: at.block, read: BTreeMap::new() };
+        let mut mask = scanned.first_mask(at, rows)?;
+        if is_empty(mask.as_ref()) {
+            return Ok(None);
+        }
+        if let Some(filter) = &scanned.filter {
+            let found = columns.evaluate(filter, &scanned.filter_columns, &scanned.filter_schema, rows)?;
+            mask = Some(both(mask, found)?);
+            if is_empty(mask.as_ref()) {
+                return Ok(None);
+            }
+        }
+        for dynamic in &self.dynamic {
+            let (used, schema, expr) = self.used_columns(&dynamic.now)?;
+            let found = columns.evaluate(&expr, &used, &schema, rows)?;
+            mask = Some(both(mask, found)?);
+            if is_empty(mask.as_ref()) {
+                return Ok(None);
+            }
+        }
+        let arrays = self.projection.iter().map(|&column| {
+            let values = columns.get(column)?;
+            match &mask {
+                Some(mask) => Ok(filter(&values, mask)?),
+                None => Ok(values),
+            }
+        });
+        let arrays = arrays.collect::<PlanResult<Vec<ArrayRef>>>()?;
+        let left = mask.as_ref().map_or(rows, BooleanArray::true_count);
+        let options = RecordBatchOptions::new().with_row_count(Some(left));
+        Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?))
+    }
+
+    /// Whether the filters as they stand now can be true of no row of the block.
+    fn pruned_by_now(&mut self, at: BlockRef) -> PlanResult<bool> {
+        for dynamic in &mut self.dynamic {
+            let generation = snapshot_generation(&dynamic.expr);
+            if generation != dynamic.generation {
+                dynamic.generation = generation;
+                dynamic.now = snapshot_physical_expr(Arc::clone(&dynamic.expr))?;
+                dynamic.pruning = PruningPredicate::try_new(Arc::clone(&dynamic.now), Arc::clone(&self.schema)).ok();
+            }
+            let Some(predicate) = &dynamic.pruning else { continue };
+            let blocks = [at];
+            let statistics =
+                BlockStatistics { layout: &self.scanned.layout, parts: &self.scanned.table.parts, blocks: &blocks };
+            if prune(predicate, &statistics).is_empty() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The columns that a filter over the projected columns reads: their places, their schema, and the filter over it.
+    fn used_columns(&self, expr: &Arc<dyn PhysicalExpr>) -> PlanResult<(Vec<usize>, SchemaRef, Arc<dyn PhysicalExpr>)> {
+        let mut used: Vec<usize> =
+            datafusion::physical_expr::utils::collect_columns(expr).iter().map(|c| c.index()).collect();
+        used.sort_unstable();
+        let schema = Arc::new(self.schema.project(&used)?);
+        let expr = datafusion::physical_expr::utils::reassign_expr_columns(Arc::clone(expr), &schema)?;
+        Ok((used.into_iter().map(|at| self.projection[at]).collect(), schema, expr))
+    }
+}
+
+fn is_empty(mask: Option<&BooleanArray>) -> bool {
+    mask.is_some_and(|mask| !mask.has_true())
+}
+
+/// The columns of a block that were read so far.
+struct Columns<'a> {
+    scanned: &'a Scanned,
+    part: &'a dyn Part,
+    block: usize,
+    read: BTreeMap<usize, ArrayRef>,
+}
+
+impl Columns<'_> {
+    fn get(&mut self, column: usize) -> PlanResult<ArrayRef> {
+        if let Some(values) = self.read.get(&column) {
+            return Ok(Arc::clone(values));
+        }
+        let values = self.scanned.layout.columns[column].read(self.part, self.block)?;
+        self.read.insert(column, Arc::clone(&values));
+        Ok(values)
+    }
+
+    /// The rows of which an expression is true.
+    fn evaluate(
+        &mut self,
+        expr: &Arc<dyn PhysicalExpr>,
+        columns: &[usize],
+        schema: &Arc<Schema>,
+        rows: usize,
+    ) -> PlanResult<BooleanArray> {
+        let arrays = columns.iter().map(|&column| self.get(column)).collect::<PlanResult<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(rows));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(schema), arrays, &options)?;
+        let found = expr.evaluate(&batch)?.into_array(rows)?;
+        let Some(found) = found.as_any().downcast_ref::<BooleanArray>() else {
+            return Err(DataFusionError::Internal(format!("a filter gave {}", found.data_type())));
+        };
+        Ok(if found.null_count() > 0 { prep_null_mask_filter(found) } else { found.clone() })
+    }
+}

@@ -1,0 +1,236 @@
+//! What one statement sees: the database at a moment, as DataFusion's schemas and as the catalog's objects.
+
+use std::{
+    collections::BTreeMap,
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use async_trait::async_trait;
+use chronolith_storage::{
+    engine::Engine,
+    table::{ColumnKey, TableDefinition, TableSnapshot, TablesView},
+};
+use datafusion::{
+    catalog::{CatalogProvider, SchemaProvider, TableProvider},
+    error::Result as PlanResult,
+};
+
+use crate::{
+    error::Result,
+    objects::{IndexInfo, Objects, Relation, RelationKind},
+    scan::{Layout, TableScanProvider},
+    stored::{self, StoredIndex, StoredView},
+};
+
+/// The one schema of all tables.
+pub(crate) const PUBLIC: &str = "public";
+
+/// What the statement that runs sees. Shared by the session's context, whose schemas look here.
+pub(crate) struct Scope {
+    engine: Engine,
+    now: Mutex<Now>,
+}
+
+#[derive(Default)]
+struct Now {
+    /// What the statement sees; between statements, what there is.
+    view: Option<TablesView>,
+    /// The table that is seen with its row ids.
+    row_ids: Option<String>,
+    /// Relations that only this statement has.
+    extra: BTreeMap<String, Arc<dyn TableProvider>>,
+    layouts: BTreeMap<String, CachedLayout>,
+}
+
+/// A layout and what it was made of.
+struct CachedLayout {
+    definition: Arc<TableDefinition>,
+    fields: Arc<[ColumnKey]>,
+    layout: Arc<Layout>,
+}
+
+impl fmt::Debug for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Scope").finish_non_exhaustive()
+    }
+}
+
+impl Scope {
+    pub(crate) fn new(engine: Engine) -> Self {
+        Self { engine, now: Mutex::default() }
+    }
+
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a statement that sees this, or ends one.
+    pub(crate) fn see(&self, view: Option<TablesView>) {
+        let mut now = self.now();
+        now.view = view;
+        now.row_ids = None;
+        now.extra.clear();
+    }
+
+    /// The tables that are seen.
+    pub(crate) fn view(&self) -> TablesView {
+        let seen = self.now().view.clone();
+        seen.unwrap_or_else(|| self.engine.tables())
+    }
+
+    /// The table of this name.
+    pub(crate) fn table(&self, name: &str) -> Option<TableSnapshot> {
+        self.view().table(name).cloned()
+    }
+
+    /// Shows a table with its row ids, or none.
+    pub(crate) fn show_row_ids(&self, table: Option<&str>) {
+        self.now().row_ids = table.map(str::to_owned);
+    }
+
+    /// The view of this name.
+    pub(crate) fn stored_view(&self, name: &str) -> Option<StoredView> {
+        stored::view(&self.view(), name)
+    }
+
+    /// The columns of a table as queries see them.
+    pub(crate) fn layout(&self, table: &TableSnapshot) -> Arc<Layout> {
+        let name = &table.definition.name;
+        let mut now = self.now();
+        if let Some(cached) = now.layouts.get(name)
+            && Arc::ptr_eq(&cached.definition, &table.definition)
+            && Arc::ptr_eq(&cached.fields, &table.fields)
+        {
+            return Arc::clone(&cached.layout);
+        }
+        let layout = Arc::new(Layout::new(table, false));
+        let cached = CachedLayout {
+            definition: Arc::clone(&table.definition),
+            fields: Arc::clone(&table.fields),
+            layout: Arc::clone(&layout),
+        };
+        now.layouts.insert(name.clone(), cached);
+        layout
+    }
+
+    fn provider(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
+        let now = self.now();
+        if let Some(extra) = now.extra.get(name) {
+            return Some(Arc::clone(extra));
+        }
+        let with_row_ids = now.row_ids.as_deref() == Some(name);
+        drop(now);
+        let table = self.table(name)?;
+        let layout = if with_row_ids { Arc::new(Layout::new(&table, true)) } else { self.layout(&table) };
+        Some(Arc::new(TableScanProvider::new(table, layout)))
+    }
+}
+
+impl Objects for Scope {
+    fn relations(&self) -> Result<Arc<[Relation]>> {
+        let view = self.view();
+        let mut relations: Vec<Relation> = view
+            .tables()
+            .map(|table| Relation {
+                name: table.definition.name.clone(),
+                kind: RelationKind::Table,
+                schema: Arc::clone(&self.layout(table).schema),
+                definition: Some(Arc::clone(&table.definition)),
+                query: None,
+            })
+            .collect();
+        relations.extend(stored::views(&view).map(|(name, stored)| Relation {
+            name,
+            kind: RelationKind::View,
+            schema: Arc::new(stored.schema()),
+            definition: None,
+            query: Some(stored.query),
+        }));
+        relations.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(relations.into())
+    }
+
+    fn indexes(&self) -> Arc<[IndexInfo]> {
+        let view = self.view();
+        let keys = view.tables().filter(|t| !t.definition.primary_key.is_empty()).map(|table| {
+            let definition = &table.definition;
+            let columns = definition.primary_key.iter().filter_map(|id| definition.column(*id).map(|c| c.name.clone()));
+            IndexInfo {
+                name: format!("{}_pkey", definition.name),
+                table: definition.name.clone(),
+                columns: columns.collect(),
+                unique: true,
+                primary: true,
+                method: "btree".to_owned(),
+            }
+        });
+        let mut indexes: Vec<IndexInfo> =
+            keys.chain(stored::indexes(&view).map(|(name, i)| index_info(name, i))).collect();
+        indexes.sort_by(|a, b| a.name.cmp(&b.name));
+        indexes.into()
+    }
+
+    fn comment(&self, relation: &str, column: Option<&str>) -> Option<String> {
+        stored::comment(&self.view(), relation, column)
+    }
+
+    fn row_count(&self, table: &str) -> Option<u64> {
+        self.view().table(table).map(TableSnapshot::len)
+    }
+}
+
+fn index_info(name: String, index: StoredIndex) -> IndexInfo {
+    IndexInfo {
+        name,
+        table: index.table,
+        columns: index.columns,
+        unique: index.unique,
+        primary: false,
+        method: index.method,
+    }
+}
+
+/// The schema `public`, and behind it `pg_catalog`, whose names need no schema.
+#[derive(Debug)]
+pub(crate) struct PublicSchema {
+    pub(crate) scope: Arc<Scope>,
+    pub(crate) behind: Option<Arc<dyn SchemaProvider>>,
+}
+
+#[async_trait]
+impl SchemaProvider for PublicSchema {
+    fn table_names(&self) -> Vec<String> {
+        self.scope.view().tables().map(|table| table.definition.name.clone()).collect()
+    }
+
+    async fn table(&self, name: &str) -> PlanResult<Option<Arc<dyn TableProvider>>> {
+        if let Some(own) = self.scope.provider(name) {
+            return Ok(Some(own));
+        }
+        match &self.behind {
+            Some(behind) => behind.table(name).await,
+            None => Ok(None),
+        }
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.scope.provider(name).is_some() || self.behind.as_ref().is_some_and(|behind| behind.table_exist(name))
+    }
+}
+
+/// The database: its schemas.
+#[derive(Debug)]
+pub(crate) struct Database {
+    pub(crate) schemas: BTreeMap<String, Arc<dyn SchemaProvider>>,
+}
+
+impl CatalogProvider for Database {
+    fn schema_names(&self) -> Vec<String> {
+        self.schemas.keys().cloned().collect()
+    }
+
+    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
+        self.schemas.get(name).cloned()
+    }
+}

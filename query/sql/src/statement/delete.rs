@@ -1,0 +1,116 @@
+//! DELETE and TRUNCATE.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, RecordBatchOptions};
+
+use datafusion::{
+    common::ScalarValue,
+    sql::sqlparser::ast::{Delete, FromTable, Query, SetExpr, TableWithJoins, Truncate, With},
+};
+
+use super::{
+    Written, returning,
+    rows::seen_schema,
+    target::Target,
+    update::{distinct_ids, find, item, qualified},
+};
+use crate::{
+    connection::{Connection, select},
+    error::{Result, SqlError},
+    scan::ROW_ID_COLUMN,
+};
+
+fn from(statement: &Delete) -> Result<&TableWithJoins> {
+    let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &statement.from;
+    match from.as_slice() {
+        [one] if statement.tables.is_empty() => Ok(one),
+        _ => Err(SqlError::unsupported("DELETE from several tables")),
+    }
+}
+
+/// The table of a DELETE.
+///
+/// # Errors
+/// When there is none.
+pub(crate) fn target(connection: &Connection, statement: &Delete) -> Result<Target> {
+    find(connection, from(statement)?, "DELETE")
+}
+
+/// The query of the rows that a DELETE deletes: their ids, and for RETURNING all declared columns.
+///
+/// # Errors
+/// When the statement is wrong.
+pub(crate) fn query(target: &Target, statement: &Delete, with: Option<&With>) -> Result<Query> {
+    let mut items = vec![item(qualified(target, ROW_ID_COLUMN), 0)];
+    if statement.returning.is_some() {
+        let columns = (1..).zip(&target.definition().columns);
+        items.extend(columns.map(|(place, column)| item(qualified(target, &column.name), place)));
+    }
+    let mut query = select(items)?;
+    query.with = with.cloned();
+    if let SetExpr::Select(select) = &mut *query.body {
+        select.from = vec![from(statement)?.clone()];
+        select.from.extend(statement.using.iter().flatten().cloned());
+        select.selection.clone_from(&statement.selection);
+    }
+    Ok(query)
+}
+
+/// Runs a DELETE.
+///
+/// # Errors
+/// When it is wrong.
+pub(crate) async fn run(
+    connection: &mut Connection,
+    statement: &Delete,
+    with: Option<&With>,
+    parameters: &[ScalarValue],
+) -> Result<Written> {
+    if statement.output.is_some() || !statement.order_by.is_empty() || statement.limit.is_some() {
+        return Err(SqlError::unsupported("this form of DELETE").with_hint("write it as PostgreSQL has it"));
+    }
+    let target = target(connection, statement)?;
+    let query = query(&target, statement, with)?;
+    connection.scope.show_row_ids(Some(&target.name));
+    let found = connection.collect(query, parameters).await;
+    connection.scope.show_row_ids(None);
+    let (schema, batches) = found?;
+    let batch = arrow::compute::concat_batches(&schema, &batches)?;
+    let (ids, places) = distinct_ids(batch.column(0))?;
+    connection.transaction()?.delete(target.definition().id, &ids)?;
+    let mut written = Written::done(format!("DELETE {}", ids.len()));
+    if let Some(items) = &statement.returning {
+        let batch = match &places {
+            None => batch,
+            Some(places) => arrow::compute::take_record_batch(&batch, places)?,
+        };
+        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+        let columns = batch.columns()[1..].to_vec();
+        let old = RecordBatch::try_new_with_options(Arc::new(seen_schema(&target)), columns, &options)?;
+        let (schema, rows) = returning::rows(connection, &target, &old, items, parameters)?;
+        written.returned = Some((schema, rows, "DELETE"));
+    }
+    Ok(written)
+}
+
+/// Runs a TRUNCATE.
+///
+/// # Errors
+/// When there is no such table, or an option is not supported.
+pub(crate) fn truncate(connection: &mut Connection, statement: &Truncate) -> Result<Written> {
+    if statement.identity == Some(datafusion::sql::sqlparser::ast::TruncateIdentityOption::Restart) {
+        return Err(SqlError::unsupported("TRUNCATE ... RESTART IDENTITY"));
+    }
+    if statement.partitions.is_some() || statement.on_cluster.is_some() {
+        return Err(SqlError::unsupported("this form of TRUNCATE"));
+    }
+    for table in &statement.table_names {
+        let target = match Target::find(connection, &table.name, None) {
+            Err(e) if statement.if_exists && e.state.as_str() == "42P01" => continue,
+            other => other?,
+        };
+        connection.transaction()?.truncate(target.definition().id)?;
+    }
+    Ok(Written::done("TRUNCATE TABLE"))
+}

@@ -1,0 +1,263 @@
+//! INSERT: from values, a query, or defaults; what to do on conflict; RETURNING.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
+use chronolith_storage::{engine::OnConflict as KeyConflict, table::ColumnId};
+use datafusion::{
+    common::ScalarValue,
+    sql::sqlparser::ast::{Ident, Insert, OnConflictAction, OnInsert, Query, SetExpr, TableObject, Values, With},
+};
+
+use super::{
+    Written, returning,
+    rows::{Given, NewRows, default_values},
+    target::{Target, no_column},
+    upsert,
+    values::{Cell, cells_as, cells_of_field, literal_columns},
+};
+use crate::{
+    connection::{Connection, check_query},
+    error::{Result, SqlError},
+    parse::ident,
+};
+
+/// A column that a statement gives values of.
+#[derive(Debug, Clone)]
+pub(crate) enum Place {
+    /// A declared column.
+    Column(ColumnId),
+    /// A field of a dynamic table.
+    Field(String),
+}
+
+/// Runs an INSERT.
+///
+/// # Errors
+/// When it is wrong, or its rows do not fit.
+pub(crate) async fn run(
+    connection: &mut Connection,
+    statement: &Insert,
+    with: Option<&With>,
+    parameters: &[ScalarValue],
+) -> Result<Written> {
+    let target = find(connection, statement)?;
+    let given = source(connection, statement, with, &target, parameters).await?;
+    let (len, given) = given;
+    let rows = NewRows::make(connection, &target, len, &given)?;
+    let (count, batch) = match &statement.on {
+        None => {
+            let inserted = rows.to_rows(&target)?;
+            connection
+                .transaction()?
+                .insert(target.definition().id, inserted, KeyConflict::Refuse)
+                .map_err(|e| told(e, &target))?;
+            (len, rows.as_seen(&target)?)
+        }
+        Some(OnInsert::OnConflict(on)) => {
+            upsert::check_target(&target, on.conflict_target.as_ref(), &on.action)?;
+            match &on.action {
+                OnConflictAction::DoNothing => {
+                    let inserted = rows.to_rows(&target)?;
+                    let places =
+                        connection.transaction()?.insert(target.definition().id, inserted, KeyConflict::Skip)?;
+                    let seen = rows.as_seen(&target)?;
+                    let count = places.len();
+                    (count, arrow::compute::take_record_batch(&seen, &UInt32Array::from(places))?)
+                }
+                OnConflictAction::DoUpdate(update) => upsert::run(connection, &target, &rows, update, parameters)?,
+            }
+        }
+        Some(other) => return Err(SqlError::unsupported(other.to_string().trim_start())),
+    };
+    finish(connection, &target, statement, count, &batch, parameters)
+}
+
+fn finish(
+    connection: &mut Connection,
+    target: &Target,
+    statement: &Insert,
+    count: usize,
+    batch: &RecordBatch,
+    parameters: &[ScalarValue],
+) -> Result<Written> {
+    let mut written = Written::done(format!("INSERT 0 {count}"));
+    if let Some(items) = &statement.returning {
+        let (schema, rows) = returning::rows(connection, target, batch, items, parameters)?;
+        written.returned = Some((schema, rows, "INSERT 0"));
+    }
+    Ok(written)
+}
+
+/// The table of an INSERT.
+///
+/// # Errors
+/// When there is none, or the statement has something that PostgreSQL does not have.
+pub(crate) fn find(connection: &Connection, statement: &Insert) -> Result<Target> {
+    let TableObject::TableName(name) = &statement.table else {
+        return Err(SqlError::unsupported("INSERT into something else than a table"));
+    };
+    let foreign = statement.or.is_some()
+        || statement.ignore
+        || statement.overwrite
+        || statement.replace_into
+        || statement.partitioned.is_some()
+        || !statement.assignments.is_empty()
+        || statement.output.is_some()
+        || statement.multi_table_insert_type.is_some();
+    if foreign {
+        return Err(SqlError::unsupported("this form of INSERT").with_hint("write it as PostgreSQL has it"));
+    }
+    let alias = statement.table_alias.as_ref().map(|alias| &alias.alias);
+    Target::find(connection, name, alias)
+}
+
+/// The columns that an INSERT names: all when it names none.
+///
+/// # Errors
+/// When there is no such column, or it comes twice.
+pub(crate) fn places(target: &Target, names: &[Ident]) -> Result<Vec<Place>> {
+    if names.is_empty() {
+        return Ok(target.definition().columns.iter().map(|column| Place::Column(column.id)).collect());
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    let places = names.iter().map(|name| {
+        let folded = ident(name);
+        if !seen.insert(folded.clone()) {
+            return Err(SqlError::new(b"42701", format!("column \"{folded}\" specified more than once")));
+        }
+        match target.column(&folded) {
+            Ok(column) => Ok(Place::Column(column.id)),
+            Err(_) if target.definition().dynamic => Ok(Place::Field(field_name(target, name))),
+            Err(_) => Err(no_column(&folded, &target.name)),
+        }
+    });
+    places.collect()
+}
+
+/// A field's name: as written when there is such a field, else in lower case unless it is quoted.
+fn field_name(target: &Target, name: &Ident) -> String {
+    let there = target.table.fields.iter().any(|key| *key.field == *name.value);
+    if there { name.value.clone() } else { ident(name) }
+}
+
+/// The names of an INSERT's columns.
+pub(crate) fn column_names(statement: &Insert) -> Result<Vec<Ident>> {
+    let names = statement.columns.iter().map(|name| match name.0.as_slice() {
+        [part] => {
+            part.as_ident().cloned().ok_or_else(|| SqlError::new(b"42601", format!("invalid column name: {name}")))
+        }
+        _ => Err(SqlError::unsupported(format!("the column name {name}"))),
+    });
+    names.collect()
+}
+
+/// The values that an INSERT gives, and of how many rows.
+async fn source(
+    connection: &mut Connection,
+    statement: &Insert,
+    with: Option<&With>,
+    target: &Target,
+    parameters: &[ScalarValue],
+) -> Result<(usize, Given)> {
+    let names = column_names(statement)?;
+    let places = places(target, &names)?;
+    let Some(query) = &statement.source else { return Ok((1, Given::default())) };
+    if let SetExpr::Values(values) = &*query.body
+        && query.order_by.is_none()
+        && query.limit_clause.is_none()
+    {
+        if let Some(columns) = literal_columns(values, parameters)? {
+            return literals(connection, target, &places, names.is_empty(), &columns);
+        }
+        if has_default(values) {
+            return Err(SqlError::unsupported("DEFAULT beside expressions in VALUES")
+                .with_hint("leave the column out of the INSERT, or write literals"));
+        }
+    }
+    let mut query = Query::clone(query);
+    check_query(&query)?;
+    match (&mut query.with, with) {
+        (None, Some(outer)) => query.with = Some(outer.clone()),
+        (Some(_), Some(_)) => return Err(SqlError::unsupported("WITH both before and inside INSERT")),
+        (_, None) => {}
+    }
+    let (schema, batches) = connection.collect(query, parameters).await?;
+    check_width(schema.fields().len(), places.len(), names.is_empty())?;
+    let batch = arrow::compute::concat_batches(&schema, &batches)?;
+    let mut given = Given::default();
+    for (place, values) in places.into_iter().zip(batch.columns()) {
+        put(&mut given, place, Arc::clone(values));
+    }
+    Ok((batch.num_rows(), given))
+}
+
+fn has_default(values: &Values) -> bool {
+    values.rows.iter().flat_map(|row| &row.content).any(|expr| {
+        matches!(expr, datafusion::sql::sqlparser::ast::Expr::Identifier(name)
+            if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
+    })
+}
+
+/// A row may be shorter than the table when no column is named, as in PostgreSQL.
+fn check_width(got: usize, wanted: usize, may_be_less: bool) -> Result<()> {
+    if got > wanted {
+        return Err(SqlError::new(b"42601", "INSERT has more expressions than target columns"));
+    }
+    if got < wanted && !may_be_less {
+        return Err(SqlError::new(b"42601", "INSERT has more target columns than expressions"));
+    }
+    Ok(())
+}
+
+fn literals(
+    connection: &mut Connection,
+    target: &Target,
+    places: &[Place],
+    may_be_less: bool,
+    columns: &[Vec<Cell>],
+) -> Result<(usize, Given)> {
+    check_width(columns.len(), places.len(), may_be_less)?;
+    let zone = connection.zone();
+    let len = columns.first().map_or(0, Vec::len);
+    let mut given = Given::default();
+    for (place, cells) in places.iter().zip(columns) {
+        let all_default = cells.iter().all(|cell| matches!(cell, Cell::Default));
+        if all_default {
+            continue;
+        }
+        let values = match place {
+            Place::Field(_) => cells_of_field(cells, &zone)?,
+            Place::Column(id) => {
+                let Some(column) = target.definition().column(*id).cloned() else { continue };
+                let some_default = cells.iter().any(|cell| matches!(cell, Cell::Default));
+                let defaults =
+                    if some_default { Some(default_values(connection, target, &column, len)?) } else { None };
+                cells_as(cells, &column.column_type, &zone, defaults.as_ref())?
+            }
+        };
+        put(&mut given, place.clone(), values);
+    }
+    Ok((len, given))
+}
+
+fn put(given: &mut Given, place: Place, values: ArrayRef) {
+    match place {
+        Place::Column(id) => drop(given.columns.insert(id, values)),
+        Place::Field(name) => drop(given.fields.insert(name, values)),
+    }
+}
+
+/// A key that is there already, told as PostgreSQL tells it.
+pub(crate) fn told(error: chronolith_storage::StorageError, target: &Target) -> SqlError {
+    let detail = match &error {
+        chronolith_storage::StorageError::UniqueViolation { key, .. } => {
+            let columns = target.definition().primary_key.iter();
+            let names = columns.filter_map(|id| target.definition().column(*id).map(|c| c.name.as_str()));
+            format!("Key ({})=({key}) already exists.", names.collect::<Vec<_>>().join(", "))
+        }
+        _ => return error.into(),
+    };
+    let message = format!("duplicate key value violates unique constraint \"{}_pkey\"", target.name);
+    SqlError::new(b"23505", message).with_detail(detail)
+}

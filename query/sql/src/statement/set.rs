@@ -1,0 +1,109 @@
+//! SET and SHOW: which setting they mean.
+
+use datafusion::sql::sqlparser::ast::{
+    Expr, ObjectName, Set, SetSessionAuthorizationParamKind, TransactionAccessMode, TransactionIsolationLevel,
+    TransactionMode, UnaryOperator, Value,
+};
+
+use crate::{
+    connection::Connection,
+    error::{Result, SqlError},
+    parse::ident,
+    settings,
+};
+
+/// A setting's name.
+pub(crate) fn setting_name(name: &ObjectName) -> String {
+    let parts = name.0.iter().filter_map(|part| part.as_ident()).map(|part| part.value.to_lowercase());
+    parts.collect::<Vec<_>>().join(".")
+}
+
+/// The setting that SHOW's words name: some have names of several words.
+pub(crate) fn shown_words(words: &[String]) -> String {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["time", "zone"] => "timezone".to_owned(),
+        ["transaction", "isolation", "level"] => "transaction_isolation".to_owned(),
+        ["session", "authorization"] => "session_authorization".to_owned(),
+        other => other.join("."),
+    }
+}
+
+/// Runs a SET.
+///
+/// # Errors
+/// When there is no such setting, or the value is none of it.
+pub(crate) fn run(connection: &mut Connection, statement: &Set) -> Result<()> {
+    match statement {
+        Set::SingleAssignment { variable, values, hivevar: false, .. } => {
+            let name = setting_name(variable);
+            put(connection, &name, values)
+        }
+        Set::SetTimeZone { value, .. } => put(connection, "timezone", std::slice::from_ref(value)),
+        Set::SetNames { charset_name, collation_name: None } => {
+            settings::set(&connection.info, "client_encoding", &charset_name.value)
+        }
+        Set::SetRole { role_name, .. } => {
+            let role = role_name.as_ref().map_or_else(|| "none".to_owned(), ident);
+            if role == connection.info.user { Ok(()) } else { settings::set(&connection.info, "role", &role) }
+        }
+        Set::SetSessionAuthorization(authorization) => match &authorization.kind {
+            SetSessionAuthorizationParamKind::Default => Ok(()),
+            SetSessionAuthorizationParamKind::User(user) if ident(user) == connection.info.user => Ok(()),
+            SetSessionAuthorizationParamKind::User(_) => {
+                Err(SqlError::new(b"42501", "permission denied to set session authorization"))
+            }
+        },
+        Set::SetTransaction { modes, snapshot: None, session } => {
+            modes.iter().try_for_each(|mode| transaction_mode(connection, mode, *session))
+        }
+        other => Err(SqlError::unsupported(format!("SET {other}"))),
+    }
+}
+
+fn put(connection: &Connection, name: &str, values: &[Expr]) -> Result<()> {
+    if let [Expr::Identifier(word)] = values
+        && word.quote_style.is_none()
+        && word.value.eq_ignore_ascii_case("default")
+    {
+        return settings::reset(&connection.info, Some(name));
+    }
+    let texts = values.iter().map(text).collect::<Result<Vec<_>>>()?;
+    settings::set(&connection.info, name, &texts.join(", "))
+}
+
+fn text(value: &Expr) -> Result<String> {
+    match value {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Ok(text.clone()),
+            Value::Number(number, _) => Ok(number.clone()),
+            Value::Boolean(value) => Ok(value.to_string()),
+            other => Err(SqlError::new(b"22023", format!("{other} cannot be the value of a setting"))),
+        },
+        Expr::Identifier(word) if word.quote_style.is_some() => Ok(format!("\"{}\"", word.value)),
+        Expr::Identifier(word) => Ok(word.value.clone()),
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => Ok(format!("-{}", text(expr)?)),
+        Expr::Interval(interval) => text(&interval.value),
+        other => Err(SqlError::new(b"22023", format!("{other} cannot be the value of a setting"))),
+    }
+}
+
+fn transaction_mode(connection: &mut Connection, mode: &TransactionMode, session: bool) -> Result<()> {
+    match mode {
+        TransactionMode::IsolationLevel(
+            TransactionIsolationLevel::ReadCommitted | TransactionIsolationLevel::ReadUncommitted,
+        ) => Ok(()),
+        TransactionMode::IsolationLevel(level) => Err(SqlError::unsupported(format!("the isolation level {level}"))
+            .with_hint("transactions are READ COMMITTED; writes that contradict each other fail with 40001")),
+        TransactionMode::AccessMode(access) => {
+            let read_only = *access == TransactionAccessMode::ReadOnly;
+            if session {
+                let value = if read_only { "on" } else { "off" };
+                settings::set(&connection.info, "default_transaction_read_only", value)
+            } else {
+                connection.set_read_only(read_only);
+                Ok(())
+            }
+        }
+    }
+}

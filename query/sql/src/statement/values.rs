@@ -1,0 +1,148 @@
+//! VALUES of an INSERT that need no planner: literals and parameters become columns at once.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, StringViewArray};
+use chronolith_storage::table::ColumnType;
+use datafusion::{
+    common::ScalarValue,
+    sql::sqlparser::ast::{Expr, UnaryOperator, Value, Values},
+};
+
+use crate::{
+    error::{Result, SqlError},
+    types::{assign, parse_texts},
+};
+
+/// A value of a row.
+#[derive(Debug, Clone)]
+pub(crate) enum Cell {
+    Null,
+    /// The column's default.
+    Default,
+    /// The text of a literal, which means what the column's type reads in it.
+    Text(String),
+    /// A parameter's value.
+    Value(ScalarValue),
+}
+
+/// The columns of rows of literals, or `None` when something else is among them.
+///
+/// # Errors
+/// `42601` when rows differ in length, `08P01` when a parameter has no value.
+pub(crate) fn literal_columns(values: &Values, parameters: &[ScalarValue]) -> Result<Option<Vec<Vec<Cell>>>> {
+    let width = values.rows.first().map_or(0, |row| row.content.len());
+    let mut columns = vec![Vec::with_capacity(values.rows.len()); width];
+    for row in &values.rows {
+        if row.content.len() != width {
+            return Err(SqlError::new(b"42601", "VALUES lists must all be the same length"));
+        }
+        for (column, expr) in columns.iter_mut().zip(&row.content) {
+            match cell(expr, parameters)? {
+                Some(cell) => column.push(cell),
+                None => return Ok(None),
+            }
+        }
+    }
+    Ok(Some(columns))
+}
+
+fn cell(expr: &Expr, parameters: &[ScalarValue]) -> Result<Option<Cell>> {
+    Ok(match expr {
+        Expr::Value(value) => match &value.value {
+            Value::Null => Some(Cell::Null),
+            Value::Boolean(value) => Some(Cell::Text(value.to_string())),
+            Value::Number(number, _) => Some(Cell::Text(number.clone())),
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(Cell::Text(text.clone())),
+            Value::DollarQuotedString(text) => Some(Cell::Text(text.value.clone())),
+            Value::Placeholder(name) => Some(parameter(name, parameters)?),
+            _ => None,
+        },
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
+            Expr::Value(value) => match &value.value {
+                Value::Number(number, _) => Some(Cell::Text(format!("-{number}"))),
+                _ => None,
+            },
+            _ => None,
+        },
+        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
+            Some(Cell::Default)
+        }
+        _ => None,
+    })
+}
+
+/// The value of a parameter by its name, such as `$1`.
+///
+/// # Errors
+/// `08P01` when there is none.
+pub(crate) fn parameter(name: &str, parameters: &[ScalarValue]) -> Result<Cell> {
+    let value =
+        name.strip_prefix('$').and_then(|n| n.parse::<usize>().ok()).and_then(|n| parameters.get(n.checked_sub(1)?));
+    match value {
+        None => Err(SqlError::new(b"42P02", format!("there is no parameter {name}"))),
+        Some(value) if value.is_null() => Ok(Cell::Null),
+        Some(value) => Ok(Cell::Value(value.clone())),
+    }
+}
+
+/// The cells of one column as values of its type. Defaults are taken from `defaults`, one for each row.
+///
+/// # Errors
+/// When a value does not fit the type.
+pub(crate) fn cells_as(
+    cells: &[Cell],
+    column_type: &ColumnType,
+    zone: &str,
+    defaults: Option<&ArrayRef>,
+) -> Result<ArrayRef> {
+    let only_texts = cells.iter().all(|cell| matches!(cell, Cell::Null | Cell::Text(_)));
+    if only_texts {
+        return parse_texts(cells.iter().map(text), column_type, zone);
+    }
+    let mut out: Vec<ArrayRef> = Vec::with_capacity(cells.len());
+    for (row, cell) in cells.iter().enumerate() {
+        out.push(match cell {
+            Cell::Null | Cell::Text(_) => parse_texts(std::iter::once(text(cell)), column_type, zone)?,
+            Cell::Value(value) => assign(&value.to_array_of_size(1)?, column_type, zone)?,
+            Cell::Default => match defaults {
+                Some(defaults) => defaults.slice(row, 1),
+                None => parse_texts(std::iter::once(None), column_type, zone)?,
+            },
+        });
+    }
+    let out: Vec<&dyn arrow::array::Array> = out.iter().map(|array| &**array).collect();
+    Ok(arrow::compute::concat(&out)?)
+}
+
+fn text(cell: &Cell) -> Option<&str> {
+    match cell {
+        Cell::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The cells of a field that is not declared: numbers and truth values are what they look like.
+///
+/// # Errors
+/// None: what is nothing else is a text.
+pub(crate) fn cells_of_field(cells: &[Cell], zone: &str) -> Result<ArrayRef> {
+    for column_type in [ColumnType::Bool, ColumnType::Int8, ColumnType::Float8] {
+        let named_bool = |cell: &Cell| !matches!(cell, Cell::Text(t) if !matches!(t.as_str(), "true" | "false"));
+        if column_type == ColumnType::Bool && !cells.iter().all(named_bool) {
+            continue;
+        }
+        if let Ok(values) = cells_as(cells, &column_type, zone, None) {
+            return Ok(values);
+        }
+    }
+    let texts: Vec<Option<String>> = cells
+        .iter()
+        .map(|cell| match cell {
+            Cell::Text(text) => Some(text.clone()),
+            Cell::Value(value) => Some(value.to_string()),
+            Cell::Null | Cell::Default => None,
+        })
+        .collect();
+    Ok(Arc::new(StringViewArray::from_iter(texts)))
+}
