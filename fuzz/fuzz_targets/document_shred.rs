@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|data: &[u8]| {
     let Ok(text) = std::str::from_utf8(data) else { return };
-    let builder = || DocumentBuilder::new(&DocumentOptions { time_field: Some("t".into()), ..Default::default() });
+    let builder = || DocumentBuilder::new(&DocumentOptions { time_fields: Vec::new(), ..Default::default() });
     let Ok(mut builder_of_all) = builder() else { return };
     let mut at = 0;
     let mut taken = 0;

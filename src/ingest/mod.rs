@@ -3,6 +3,7 @@
 //! It is not: a server, a writer to the engine, an async library. A decoder borrows from the bytes it is given, checks
 //! every length before it allocates, and answers broken input with an error that says what is broken and where.
 
+pub mod events;
 pub mod exposition;
 pub mod label_rules;
 pub mod prometheus_chunk;

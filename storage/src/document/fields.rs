@@ -38,7 +38,7 @@ pub(super) struct Field {
     /// The numbers of its columns.
     pub(super) columns: [u32; SLOTS],
     /// Which of the time's fields it is, the first counts most.
-    pub(super) time_rank: Option<u8>,
+    pub(super) time_rank: Option<usize>,
     /// Whether its value is kept as JSON text, whatever it is.
     pub(super) as_json: bool,
 }

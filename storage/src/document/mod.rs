@@ -8,6 +8,7 @@
 //! text. Of a key that an object has twice the last value counts, as most readers of JSON have it.
 
 mod builder;
+mod canonical;
 mod columns;
 mod error;
 mod fields;
@@ -16,6 +17,7 @@ mod number;
 mod path;
 mod rebuild;
 mod scanner;
+mod shred;
 mod text;
 pub mod time;
 mod value;
@@ -24,6 +26,7 @@ mod value;
 mod tests;
 
 pub use builder::{DocumentBuilder, DocumentOptions, Scalar, TIME_FIELDS};
+pub use canonical::canonical;
 pub use error::{DocumentError, Refusal};
 pub use fields::FieldId;
 pub use path::{decode as decode_path, encode as encode_path};
@@ -36,8 +39,8 @@ pub const MAX_DOCUMENT_BYTES: usize = 16 << 20;
 /// How deep objects and arrays may be inside each other; the document itself counts.
 pub const MAX_DEPTH: usize = 128;
 /// Most fields of a table's documents; objects count as fields.
-pub const MAX_FIELDS: usize = 10_000;
+pub const MAX_FIELDS: usize = crate::table::FIELDS_MAX;
 /// The longest path of a field, in bytes.
-pub const MAX_FIELD_BYTES: usize = 4_096;
+pub const MAX_FIELD_BYTES: usize = crate::table::NAME_MAX;
 /// The longest text, or array that is no list, in bytes.
 pub const MAX_TEXT_BYTES: usize = 8 << 20;

@@ -6,8 +6,8 @@ use arrow_array::{Array as _, cast::AsArray as _, types::TimestampNanosecondType
 use proptest::prelude::*;
 
 use super::{
-    DocumentBuilder, DocumentError, DocumentOptions, MAX_DEPTH, MAX_FIELDS, Rebuilder, Refusal, Scalar, decode_path,
-    encode_path, time,
+    DocumentBuilder, DocumentError, DocumentOptions, MAX_DEPTH, MAX_FIELDS, Rebuilder, Refusal, Scalar, canonical,
+    compact, decode_path, encode_path, time,
 };
 use crate::table::{ColumnKey, Kind, ListKind, Rows};
 
@@ -205,7 +205,10 @@ fn every_cut_and_every_slip_is_an_error() {
 #[test]
 fn the_time_is_the_first_that_a_document_has() {
     let time_of = |document: &str, field: Option<&str>| {
-        let options = DocumentOptions { time_field: field.map(str::to_owned), arrival: 7, json_fields: Vec::new() };
+        let mut options = DocumentOptions { arrival: 7, ..DocumentOptions::default() };
+        if let Some(field) = field {
+            options.time_fields = vec![field.to_owned()];
+        }
         let mut builder = DocumentBuilder::new(&options).unwrap();
         builder.push(document.as_bytes())?;
         let key = ColumnKey::new("#0", Kind::Nanos);
@@ -294,6 +297,23 @@ fn single_values_make_documents_as_well() {
     assert_eq!(rows.len(), 2);
     assert_eq!(Rebuilder::rebuild(&rows, 0).unwrap(), r#"{"a":{"b":1.50},"timestamp":"1970-01-01"}"#);
     assert_eq!(Rebuilder::rebuild(&rows, 1).unwrap(), r#"{"a":{"b":"last"}}"#);
+}
+
+#[test]
+fn jsonb_has_one_form() {
+    for (text, expected) in [
+        (r#" {"bb":1,"a":[1.50, {"y":null,"x":2}],"a":[] } "#, r#"{"a": [], "bb": 1}"#),
+        (r#"[1,{"aa":"\u0041","b":{}},[]]"#, r#"[1, {"b": {}, "aa": "A"}, []]"#),
+        ("5", "5"),
+    ] {
+        assert_eq!(canonical(text).unwrap(), expected);
+        assert_eq!(canonical(expected).unwrap(), expected);
+    }
+    assert_eq!(canonical(&"[".repeat(100_000)).unwrap_err().reason, Refusal::TooDeep);
+    for slip in ["", "[1,]", "{\"a\":1 \"b\":2}", "[1] 2", "{1:2}"] {
+        assert!(canonical(slip).is_err(), "{slip}");
+        assert!(compact(slip).is_err(), "{slip}");
+    }
 }
 
 /// A JSON value; numbers by their text.
