@@ -16,6 +16,8 @@ use super::{ServerConfig, ServerError, cors::Cors, counters::Counters, routes::R
 pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) engine: Engine,
+    #[cfg(feature = "sql")]
+    pub(crate) sql: chronolith_sql::SqlEngine,
     /// The machine's clock: deadlines are real time, even over an engine whose clock is virtual.
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) work: Work,
@@ -33,6 +35,8 @@ impl App {
             cors: Cors::new(&config.cors_origin)?,
             started: jiff::Timestamp::now(),
             stopping: AtomicBool::new(false),
+            #[cfg(feature = "sql")]
+            sql: chronolith_sql::SqlEngine::new(engine.clone(), config.sql.clone())?,
             engine,
             clock: Arc::new(SystemClock::default()),
             config,

@@ -15,6 +15,9 @@ pub struct ServerConfig {
     pub listen: Vec<Listen>,
     /// What a client may ask of the server.
     pub limits: Limits,
+    /// Limits of SQL.
+    #[cfg(feature = "sql")]
+    pub sql: chronolith_sql::SqlOptions,
     /// How many queries run at once; further ones wait until their timeout.
     pub query_concurrency: usize,
     /// How long a query may take, waiting included; a request can only ask for less.
@@ -44,6 +47,8 @@ impl Default for ServerConfig {
         Self {
             listen: vec![Listen::default_port(DEFAULT_LISTEN)],
             limits: Limits::default(),
+            #[cfg(feature = "sql")]
+            sql: chronolith_sql::SqlOptions::default(),
             query_concurrency: 20,
             query_timeout: Duration::from_secs(120),
             lookback: Duration::from_secs(300),
@@ -95,7 +100,7 @@ pub struct Limits {
     pub max_headers: usize,
     /// Bytes of a request's body as it is sent (413).
     pub max_body_bytes: usize,
-    /// Bytes of a remote-write or remote-read body after decompression (413).
+    /// Bytes of a body after decompression (413).
     pub max_decoded_bytes: usize,
     /// Bytes of a form sent as a body (413).
     pub max_form_bytes: usize,

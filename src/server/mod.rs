@@ -11,6 +11,7 @@ mod compress;
 pub mod config;
 mod cors;
 mod counters;
+mod events;
 mod exposition;
 mod json;
 mod listen;
@@ -22,6 +23,9 @@ mod respond;
 mod router;
 mod routes;
 mod serve;
+#[cfg(feature = "sql")]
+mod sql;
+mod storage_status;
 mod work;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc};
@@ -77,6 +81,10 @@ pub enum ServerError {
         /// What is wrong with it.
         source: MatcherError,
     },
+    /// SQL cannot start.
+    #[cfg(feature = "sql")]
+    #[error("SQL cannot be started: {0}")]
+    Sql(#[from] chronolith_sql::SqlError),
     /// The runtime cannot start.
     #[error("the server's threads cannot be started: {0}")]
     Runtime(io::Error),
