@@ -6,6 +6,7 @@
 pub mod events;
 pub mod exposition;
 pub mod label_rules;
+pub mod postgres;
 pub mod prometheus_chunk;
 #[cfg(feature = "server")]
 pub mod prometheus_tsdb;

@@ -28,6 +28,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::{
     error::{Result, SqlError},
     functions,
+    metrics::PromqlFunction,
     outcome::Outcome,
     session::Session,
     types::{PgTypes, UTC},
@@ -207,6 +208,7 @@ impl SqlEngine {
             .with_type_planner(Arc::new(PgTypes))
             .build();
         let context = SessionContext::new_with_state(state);
+        context.register_udtf("promql", Arc::new(PromqlFunction::new(self.inner.engine.clone())));
         functions::register(&context)?;
         Ok(context.state())
     }

@@ -8,6 +8,7 @@ mod connection;
 mod engine;
 mod error;
 pub mod functions;
+mod metrics;
 pub mod objects;
 mod outcome;
 mod parse;
@@ -20,6 +21,7 @@ mod stop;
 mod stored;
 pub mod types;
 
+pub use datafusion::common::ScalarValue;
 pub use engine::{SqlEngine, SqlOptions};
 pub use error::{Result, SqlError, SqlState};
 pub use outcome::{CopyIn, CopyOptions, Outcome, RowStream};

@@ -5,7 +5,11 @@ use std::pin::Pin;
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
 use futures::Stream;
 
-use crate::error::Result;
+use crate::{
+    error::{Result, SqlError},
+    session::SessionHandle,
+    statement::copy::Feed,
+};
 
 /// Record batches of one schema as they come. Dropping it stops the query.
 pub type RowStream = Pin<Box<dyn Stream<Item = Result<RecordBatch>> + Send>>;
@@ -66,25 +70,47 @@ pub struct CopyIn {
     pub options: CopyOptions,
     /// The names of the columns that a line has, in its order.
     pub columns: Vec<String>,
+    feed: Feed,
+    session: Option<SessionHandle>,
 }
 
 impl CopyIn {
+    pub(crate) fn new(options: CopyOptions, columns: Vec<String>, feed: Feed) -> Self {
+        Self { options, columns, feed, session: None }
+    }
+
+    pub(crate) fn attach(&mut self, session: SessionHandle) {
+        self.session = Some(session);
+    }
+
     /// Takes the next bytes of the data, cut anywhere.
     ///
     /// # Errors
-    /// When a line does not fit the columns; the copy has then failed as a whole.
+    /// When a line does not fit the columns; the copy has then failed as a whole, and the transaction if one is open.
     pub async fn feed(&mut self, bytes: &[u8]) -> Result<()> {
-        let _ = bytes;
-        Ok(())
+        let taken = self.feed.take(bytes);
+        if let (Err(_), Some(session)) = (&taken, &self.session) {
+            session.fail();
+        }
+        taken
     }
 
     /// Ends the data and makes the rows those of the session's transaction, or durable when there is none. Returns the
-    /// command's tag.
+    /// command's tag. Dropping the copy instead writes nothing.
     ///
     /// # Errors
     /// When the last line does not fit, or the rows cannot be written.
     pub async fn finish(self: Box<Self>) -> Result<String> {
-        Ok("COPY 0".to_owned())
+        let Self { mut feed, session, .. } = *self;
+        let Some(session) = session else { return Err(SqlError::new(b"XX000", "a copy belongs to no session")) };
+        let work = session.work(move |connection| {
+            Box::pin(async move {
+                let tag = feed.write(connection)?;
+                connection.commit_implicit().await?;
+                Ok(tag)
+            })
+        });
+        work.await
     }
 }
 

@@ -18,6 +18,7 @@ use datafusion::{
 
 use crate::{
     error::Result,
+    metrics::{MetricTable, metric_names, metric_schema},
     objects::{IndexInfo, Objects, Relation, RelationKind},
     scan::{Layout, TableScanProvider},
     stored::{self, StoredIndex, StoredView},
@@ -147,6 +148,14 @@ impl Objects for Scope {
             definition: None,
             query: Some(stored.query),
         }));
+        for name in metric_names(&self.engine)? {
+            if relations.iter().any(|relation| relation.name == name) {
+                continue;
+            }
+            if let Some(schema) = metric_schema(&self.engine, &name)? {
+                relations.push(Relation { name, kind: RelationKind::Metric, schema, definition: None, query: None });
+            }
+        }
         relations.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(relations.into())
     }
@@ -208,14 +217,19 @@ impl SchemaProvider for PublicSchema {
         if let Some(own) = self.scope.provider(name) {
             return Ok(Some(own));
         }
-        match &self.behind {
-            Some(behind) => behind.table(name).await,
-            None => Ok(None),
+        if let Some(behind) = &self.behind
+            && let Some(system) = behind.table(name).await?
+        {
+            return Ok(Some(system));
         }
+        let metric = MetricTable::find(&self.scope.engine, name)?;
+        Ok(metric.map(|metric| Arc::new(metric) as Arc<dyn TableProvider>))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.scope.provider(name).is_some() || self.behind.as_ref().is_some_and(|behind| behind.table_exist(name))
+        self.scope.provider(name).is_some()
+            || self.behind.as_ref().is_some_and(|behind| behind.table_exist(name))
+            || metric_schema(&self.scope.engine, name).is_ok_and(|schema| schema.is_some())
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::ScalarValue;
 use futures::future::BoxFuture;
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -61,6 +61,12 @@ impl SharedStatus {
 
 /// One connection's state. Not shared: statements of a session run one after another, on the engine's own threads.
 pub struct Session {
+    handle: SessionHandle,
+}
+
+/// What a session and what it began share.
+#[derive(Clone)]
+pub(crate) struct SessionHandle {
     sql: SqlEngine,
     info: Arc<SessionInfo>,
     status: Arc<SharedStatus>,
@@ -73,8 +79,9 @@ pub struct Session {
 pub struct Prepared {
     /// The statement's text.
     pub sql: String,
-    /// The types of `$1`, `$2`, ...: what the client said, or what the plan needs.
-    pub parameters: Vec<DataType>,
+    /// The types of `$1`, `$2`, ...: what the client said, or what the plan needs; their `pg_type` as in
+    /// [`Outcome::Rows`].
+    pub parameters: Vec<Field>,
     /// The columns of the result; `None` when there are no rows.
     pub columns: Option<SchemaRef>,
 }
@@ -90,13 +97,9 @@ impl Session {
         });
         let status = Arc::new(SharedStatus::default());
         let connection = Connection::new(sql.clone(), Arc::clone(&info), Arc::clone(&status));
-        Self {
-            sql: sql.clone(),
-            info,
-            status,
-            canceller: Canceller::new(),
-            connection: Arc::new(Mutex::new(connection)),
-        }
+        let connection = Arc::new(Mutex::new(connection));
+        let handle = SessionHandle { sql: sql.clone(), info, status, canceller: Canceller::new(), connection };
+        Self { handle }
     }
 
     /// The statements of a text, which are separated by semicolons: each as its own text.
@@ -113,7 +116,7 @@ impl Session {
     /// When it is wrong, refused, or fails. In a transaction, that transaction has then failed.
     pub async fn run(&mut self, statement: &str) -> Result<Outcome> {
         let statement = statement.to_owned();
-        self.work(move |connection| Box::pin(async move { connection.run(&statement, &[]).await })).await
+        self.outcome(statement, Vec::new()).await
     }
 
     /// Parses and plans one statement; `hints` are the parameters' types as far as the client tells them.
@@ -122,7 +125,7 @@ impl Session {
     /// When it is wrong or refused.
     pub async fn prepare(&mut self, statement: &str, hints: &[Option<DataType>]) -> Result<Prepared> {
         let (statement, hints) = (statement.to_owned(), hints.to_vec());
-        self.work(move |connection| Box::pin(async move { connection.prepare(&statement, &hints).await })).await
+        self.handle.work(move |connection| Box::pin(async move { connection.prepare(&statement, &hints).await })).await
     }
 
     /// Runs a prepared statement with its parameters' values.
@@ -137,26 +140,35 @@ impl Session {
                 format!("the statement has {wanted} parameters, {got} values were given"),
             ));
         }
-        let (statement, parameters) = (prepared.sql.clone(), parameters.to_vec());
-        self.work(move |connection| Box::pin(async move { connection.run(&statement, &parameters).await })).await
+        self.outcome(prepared.sql.clone(), parameters.to_vec()).await
+    }
+
+    async fn outcome(&self, statement: String, parameters: Vec<ScalarValue>) -> Result<Outcome> {
+        let run =
+            self.handle.work(move |connection| Box::pin(async move { connection.run(&statement, &parameters).await }));
+        let mut outcome = run.await?;
+        if let Outcome::CopyIn(copy) = &mut outcome {
+            copy.attach(self.handle.clone());
+        }
+        Ok(outcome)
     }
 
     /// Where the session is in a transaction.
     #[must_use]
     pub fn transaction_status(&self) -> TransactionStatus {
-        self.status.get()
+        self.handle.status.get()
     }
 
     /// Lets the transaction fail that is open, if one is: for what goes wrong outside a statement, such as a message of the
     /// wire that cannot be read.
     pub fn fail_transaction(&mut self) {
-        self.status.fail();
+        self.handle.status.fail();
     }
 
     /// A setting's value, such as `TimeZone` or `application_name`.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<String> {
-        self.info.setting(name)
+        self.handle.info.setting(name)
     }
 
     /// Sets a setting as SET does, such as those of a connection's first message.
@@ -164,23 +176,30 @@ impl Session {
     /// # Errors
     /// When there is no such setting, or the value is none of it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        settings::set(&self.info, name, value)
+        settings::set(&self.handle.info, name, value)
     }
 
     /// The session's number, which clients know as the process id of their backend.
     #[must_use]
     pub fn pid(&self) -> i32 {
-        self.info.pid
+        self.handle.info.pid
     }
 
     /// Stops the statement that runs now, from another thread; it fails with `57014`.
     #[must_use]
     pub fn canceller(&self) -> Canceller {
-        self.canceller.clone()
+        self.handle.canceller.clone()
+    }
+}
+
+impl SessionHandle {
+    /// Lets the transaction fail that is open, if one is.
+    pub(crate) fn fail(&self) {
+        self.status.fail();
     }
 
     /// Does something with the connection on the engine's threads, until it is done, cancelled or too late.
-    async fn work<T: Send + 'static>(
+    pub(crate) async fn work<T: Send + 'static>(
         &self,
         work: impl for<'a> FnOnce(&'a mut Connection) -> BoxFuture<'a, Result<T>> + Send + 'static,
     ) -> Result<T> {

@@ -436,12 +436,12 @@ fn an_old_or_missing_catalog_is_refused() {
 fn a_newer_format_is_refused_untouched() {
     let (_, catalog, mut mark) = full(true);
     for slot in [0, 512] {
-        mark[slot + 8] = 2;
+        mark[slot + 8] = 3;
         let crc = crc32c::crc32c(&mark[slot..slot + 20]);
         mark[slot + 20..slot + 24].copy_from_slice(&crc.to_le_bytes());
         let vfs = with_files(&catalog, &mark);
         let e = Catalog::open(Arc::clone(&vfs), dir(), false).unwrap_err();
-        assert!(matches!(e, StorageError::NewerFormat { found: 2, supported: 1, .. }), "{e}");
+        assert!(matches!(e, StorageError::NewerFormat { found: 3, supported: 2, .. }), "{e}");
         assert_eq!((read_file(&*vfs, CATALOG_FILE), read_file(&*vfs, "catalog.mark")), (catalog.clone(), mark.clone()));
     }
 }

@@ -5,7 +5,10 @@ use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Statement, VisitMut, VisitorMut};
 
-use crate::parse::{ident, quoted};
+use crate::{
+    error::{Result, SqlError},
+    parse::{ident, quoted},
+};
 
 /// Begins a name that stands for another one, which DataFusion could not tell from a column of the same name.
 const STANDS_FOR: char = '\u{2}';
@@ -61,6 +64,30 @@ pub(crate) fn name_columns(statement: &mut Statement) {
     if let Some(select) = first_select(&mut query.body) {
         name_result(select);
     }
+}
+
+/// Gives the first columns of a query these names.
+///
+/// # Errors
+/// `42601` when there are more names than columns, or the columns are not told one by one.
+pub(crate) fn rename_columns(statement: &mut Statement, names: &[String]) -> Result<()> {
+    let select = match statement {
+        Statement::Query(query) => first_select(&mut query.body),
+        _ => None,
+    };
+    let items = select.map(|select| &mut select.projection);
+    let Some(items) = items.filter(|items| items.iter().all(|item| item_name(item).is_some())) else {
+        return Err(
+            SqlError::unsupported("names of columns for a query of *").with_hint("name the columns in the query")
+        );
+    };
+    if names.len() > items.len() {
+        return Err(SqlError::new(b"42601", "CREATE VIEW specifies more column names than columns"));
+    }
+    for (item, name) in items.iter_mut().zip(names) {
+        rename(item, name);
+    }
+    Ok(())
 }
 
 /// What the names of a result stand for.

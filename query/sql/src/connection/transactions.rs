@@ -71,17 +71,28 @@ impl Connection {
 
     /// Opens a transaction for a statement that has none.
     pub(crate) fn begin_implicit(&mut self) -> Result<()> {
-        match &self.open {
-            Some(open) if open.read_only => {
-                Err(SqlError::new(b"25006", "cannot execute a statement that writes in a read-only transaction"))
-            }
-            Some(_) => Ok(()),
-            None => {
-                let transaction = self.sql.engine().begin();
-                self.open = Some(Open { transaction, explicit: false, read_only: false, savepoints: Vec::new() });
-                Ok(())
-            }
+        self.check_may_write()?;
+        if self.open.is_none() {
+            let transaction = self.sql.engine().begin();
+            self.open = Some(Open { transaction, explicit: false, read_only: false, savepoints: Vec::new() });
         }
+        Ok(())
+    }
+
+    /// Refuses to write where that is not allowed.
+    ///
+    /// # Errors
+    /// `25006` in a read-only transaction, `25P02` in one that failed.
+    pub(crate) fn check_may_write(&self) -> Result<()> {
+        self.check_not_failed()?;
+        let read_only = match &self.open {
+            Some(open) => open.read_only,
+            None => self.info.setting("default_transaction_read_only").as_deref() == Some("on"),
+        };
+        if read_only {
+            return Err(SqlError::new(b"25006", "cannot execute a statement that writes in a read-only transaction"));
+        }
+        Ok(())
     }
 
     /// BEGIN. Inside a transaction it changes nothing, as in PostgreSQL.

@@ -10,8 +10,8 @@ use chronolith_storage::{
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{
-        ColumnDef, ColumnOption, CreateTable, CreateTableOptions, Expr, GeneratedAs, IndexColumn, SqlOption,
-        TableConstraint, Value,
+        ColumnDef, ColumnOption, CreateExtension, CreateTable, CreateTableOptions, Expr, GeneratedAs, IndexColumn,
+        SchemaName, SqlOption, TableConstraint, Value,
     },
 };
 
@@ -350,6 +350,32 @@ fn retention_millis(text: &str) -> Option<i64> {
         _ => return None,
     };
     number.checked_mul(unit).filter(|millis| *millis > 0)
+}
+
+/// Runs a CREATE SCHEMA: there is one schema.
+///
+/// # Errors
+/// Unless it is that one, and may be there.
+pub(crate) fn schema(name: &SchemaName, if_not_exists: bool) -> Result<Written> {
+    let is_public = matches!(name, SchemaName::Simple(name) if name.to_string().eq_ignore_ascii_case("public"));
+    match (is_public, if_not_exists) {
+        (true, true) => Ok(Written::done("CREATE SCHEMA")),
+        (true, false) => Err(SqlError::new(b"42P06", "schema \"public\" already exists")),
+        _ => Err(SqlError::unsupported("CREATE SCHEMA").with_hint("all tables are in the schema public")),
+    }
+}
+
+/// Runs a CREATE EXTENSION: what some of them bring is there without them.
+///
+/// # Errors
+/// For any other.
+pub(crate) fn extension(statement: &CreateExtension) -> Result<Written> {
+    match ident(&statement.name).as_str() {
+        "plpgsql" | "timescaledb" | "uuid-ossp" | "pgcrypto" if statement.if_not_exists => {
+            Ok(Written::done("CREATE EXTENSION"))
+        }
+        name => Err(SqlError::unsupported(format!("the extension \"{name}\""))),
+    }
 }
 
 /// The column type that holds the values of a query's column.

@@ -1,7 +1,7 @@
 //! EXPLAIN: the plan as lines of text.
 
 use arrow::{
-    array::{Array, AsArray},
+    array::AsArray,
     compute::cast,
     datatypes::DataType,
 };

@@ -1,7 +1,10 @@
 //! Statements that are not queries, a file a kind.
 
+mod alter;
 pub(crate) mod create;
 pub(crate) mod delete;
+mod depend;
+mod drop;
 pub(crate) mod insert;
 pub(crate) mod returning;
 mod rows;
@@ -9,6 +12,7 @@ mod target;
 pub(crate) mod update;
 mod upsert;
 mod values;
+mod view;
 
 pub(crate) mod copy;
 pub(crate) mod explain;
@@ -64,6 +68,17 @@ pub(crate) async fn apply(
         Statement::Delete(statement) => delete::run(connection, statement, with, parameters).await,
         Statement::Truncate(statement) => delete::truncate(connection, statement),
         Statement::CreateTable(statement) => create::run(connection, statement, parameters).await,
+        Statement::AlterTable(statement) => alter::run(connection, statement).await,
+        Statement::Drop { object_type, if_exists, names, cascade, .. } => {
+            drop::run(connection, *object_type, names, *if_exists, *cascade)
+        }
+        Statement::CreateView(statement) => view::create(connection, statement).await,
+        Statement::CreateIndex(statement) => view::create_index(connection, statement),
+        Statement::Comment { object_type, object_name, comment, .. } => {
+            view::comment(connection, *object_type, object_name, comment.as_deref())
+        }
+        Statement::CreateSchema { schema_name, if_not_exists, .. } => create::schema(schema_name, *if_not_exists),
+        Statement::CreateExtension(statement) => create::extension(statement),
         other => Err(SqlError::unsupported(crate::connection::first_words(&other.to_string()))),
     }
 }

@@ -1,4 +1,10 @@
 //! SQL through sessions: files of statements with their answers, and what files cannot tell.
 
 mod cases;
+mod copies;
+mod documents;
 mod harness;
+mod limits;
+mod metrics;
+mod parameters;
+mod transactions;

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Result,
     catalog::{CatalogEdit, SegmentRecord},
-    engine::{Inner, transaction::key_columns},
+    engine::{Inner, flush::exclusive, transaction::key_columns},
     memtable::{read_lock, write_lock},
     segment::Level,
     table::{
@@ -153,10 +153,13 @@ impl Inner {
         mut edit: CatalogEdit,
         rest: impl FnOnce(),
     ) -> Result<()> {
-        let _one_at_a_time = crate::engine::flush::exclusive(&self.persisting);
+        let _one_at_a_time = exclusive(&self.persisting);
         read_lock(&self.tables).save(sealed, &flushed, &mut edit);
         self.add_segments(edit)?;
-        write_lock(&self.tables).install(sealed, flushed);
+        {
+            let _nobody_commits = exclusive(&self.reshaping);
+            write_lock(&self.tables).install(sealed, flushed);
+        }
         rest();
         let dropped: Vec<SegmentRecord> = sealed.dropped.values().flatten().cloned().collect();
         // Queries that still read the old files have them open.

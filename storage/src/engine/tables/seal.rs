@@ -98,7 +98,7 @@ impl Tables {
         edit.last_table = Some(sealed.last_table);
     }
 
-    /// Puts segments into the place of what was sealed. The catalog has what [`Tables::save`] added to the edit.
+    /// Puts segments into the place of what was sealed; nobody commits meanwhile. The catalog has what [`Tables::save`] added to the edit.
     pub(super) fn install(&mut self, sealed: &SealedTables, flushed: Vec<Flushed>) {
         self.clock += 1;
         for (sealed_table, flushed) in sealed.tables.iter().zip(flushed) {
@@ -110,7 +110,11 @@ impl Tables {
             };
             table.saved_deleted = Arc::new(table.deletions_to_save(sealed_table, &flushed));
             table.saved = Some(sealed_table.state.clone());
-            table.forget(&flushed.removed);
+            if !flushed.removed.is_empty() {
+                // Their deletions are forgotten: a transaction that deletes one of them as well must look again.
+                table.forget(&flushed.removed);
+                table.reshaped_at = self.clock;
+            }
             if table.sealed.take().is_some() {
                 table.flushed_at = self.clock;
             }

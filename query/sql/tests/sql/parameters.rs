@@ -1,0 +1,96 @@
+//! Prepared statements: the types of parameters, the columns of results, and values.
+
+use arrow::datatypes::{DataType, TimeUnit};
+use chronolith_sql::Session;
+use datafusion::common::ScalarValue;
+
+use crate::harness::{Answer, answer, database, run, wait};
+
+fn session() -> Session {
+    let (_engine, sql) = database();
+    let mut session = sql.session("a", "chronolith");
+    let table = "CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(20), at TIMESTAMPTZ, score FLOAT)";
+    run(&mut session, table).expect("the table is made");
+    session
+}
+
+fn types(session: &mut Session, statement: &str) -> Vec<DataType> {
+    wait(session.prepare(statement, &[])).expect(statement).parameters
+}
+
+fn execute(session: &mut Session, statement: &str, values: &[ScalarValue]) -> Answer {
+    wait(async {
+        let prepared = session.prepare(statement, &[]).await.expect("it can be prepared");
+        let outcome = session.execute(&prepared, values).await.expect("it runs");
+        answer(outcome).await.expect("its rows come")
+    })
+}
+
+#[test]
+fn types_come_from_columns_casts_and_comparisons() {
+    let mut session = session();
+    let micros = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
+    assert_eq!(
+        types(&mut session, "INSERT INTO t VALUES ($1, $2, $3, $4)"),
+        [DataType::Int32, DataType::Utf8View, micros.clone(), DataType::Float64]
+    );
+    assert_eq!(types(&mut session, "SELECT * FROM t WHERE id = $1 AND at > $2"), [DataType::Int32, micros.clone()]);
+    assert_eq!(types(&mut session, "SELECT $1::bigint, $2::text"), [DataType::Int64, DataType::Utf8View]);
+    assert_eq!(types(&mut session, "UPDATE t SET score = $2 WHERE id = $1"), [DataType::Int32, DataType::Float64]);
+    assert_eq!(types(&mut session, "DELETE FROM t WHERE name = $1"), [DataType::Utf8View]);
+    assert_eq!(types(&mut session, "SELECT id FROM t LIMIT $1"), [DataType::Int64]);
+    assert_eq!(types(&mut session, "SELECT $1"), [DataType::Utf8View]);
+}
+
+#[test]
+fn columns_are_told_before_a_statement_runs() {
+    let mut session = session();
+    let mut names = |statement: &str| {
+        let prepared = wait(session.prepare(statement, &[])).expect(statement);
+        prepared.columns.map(|schema| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>())
+    };
+    assert_eq!(names("SELECT id, count(*) FROM t GROUP BY id"), Some(vec!["id".to_owned(), "count".to_owned()]));
+    assert_eq!(names("INSERT INTO t (id) VALUES ($1) RETURNING id AS i, name"), Some(vec!["i".to_owned(), "name".to_owned()]));
+    assert_eq!(names("SHOW timezone"), Some(vec!["TimeZone".to_owned()]));
+    assert_eq!(names("INSERT INTO t (id) VALUES ($1)"), None);
+    assert_eq!(names("BEGIN"), None);
+}
+
+#[test]
+fn values_reach_every_kind_of_statement() {
+    let mut session = session();
+    let id = |n| ScalarValue::Int32(Some(n));
+    let name = |s: &str| ScalarValue::Utf8(Some(s.to_owned()));
+    let inserted = execute(&mut session, "INSERT INTO t (id, name) VALUES ($1, $2), ($3, NULL)", &[id(1), name("a"), id(2)]);
+    assert_eq!(inserted.tag, "INSERT 0 2");
+    assert_eq!(execute(&mut session, "SELECT name FROM t WHERE id = $1", &[id(1)]).rows, [["a"]]);
+    assert_eq!(execute(&mut session, "UPDATE t SET name = $1 WHERE id = $2", &[name("b"), id(2)]).tag, "UPDATE 1");
+    let upsert = "INSERT INTO t (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = t.name || $3 RETURNING name";
+    assert_eq!(execute(&mut session, upsert, &[id(1), name("x"), name("!")]).rows, [["a!"]]);
+    assert_eq!(execute(&mut session, "SELECT id FROM t ORDER BY id LIMIT $1", &[ScalarValue::Int64(Some(1))]).rows, [["1"]]);
+    assert_eq!(execute(&mut session, "DELETE FROM t WHERE name = $1", &[name("b")]).tag, "DELETE 1");
+    assert_eq!(execute(&mut session, "SELECT $1::int + 1", &[ScalarValue::Int32(None)]).rows, [["NULL"]]);
+}
+
+#[test]
+fn too_few_values_are_refused() {
+    let mut session = session();
+    let error = wait(async {
+        let prepared = session.prepare("SELECT $1::int", &[]).await.expect("it can be prepared");
+        session.execute(&prepared, &[]).await.err().expect("a value is missing")
+    });
+    assert_eq!(error.state.as_str(), "08P01");
+}
+
+#[test]
+fn prepare_and_execute_are_statements_too() {
+    let mut session = session();
+    run(&mut session, "PREPARE p (int, text) AS INSERT INTO t (id, name) VALUES ($1, $2)").expect("it is prepared");
+    run(&mut session, "EXECUTE p(1, 'a')").expect("it runs");
+    run(&mut session, "PREPARE q AS SELECT name FROM t WHERE id = $1").expect("it is prepared");
+    assert_eq!(run(&mut session, "EXECUTE q(0 + 1)").expect("it runs").rows, [["a"]]);
+    assert_eq!(run(&mut session, "PREPARE q AS SELECT 1").expect_err("it is there").state.as_str(), "42P05");
+    run(&mut session, "DEALLOCATE q").expect("it is gone");
+    assert_eq!(run(&mut session, "EXECUTE q(1)").expect_err("it is gone").state.as_str(), "26000");
+    run(&mut session, "DEALLOCATE ALL").expect("all are gone");
+}
