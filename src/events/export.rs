@@ -9,7 +9,7 @@ use std::{
 use arrow_array::{Array as _, ArrayRef, TimestampNanosecondArray, cast::AsArray as _, types::TimestampNanosecondType};
 use chronolith_storage::{
     StorageError,
-    document::{Rebuilder, TIME_FIELDS, encode_path},
+    document::{Rebuilder, TIME_FIELDS, decode_path, encode_path},
     engine::Engine,
     table::{ColumnDefinition, ColumnKey, ColumnType, Kind, Part, TableDefinition, TableSnapshot},
 };
@@ -84,7 +84,7 @@ impl Export {
         if self.format == ExportFormat::Csv {
             for (i, field) in self.fields.iter().enumerate() {
                 out.push_str(if i > 0 { "," } else { "" });
-                write_csv_text(&mut out, field, false);
+                write_csv_text(&mut out, &head(field), false);
             }
             out.push('\n');
         }
@@ -158,6 +158,15 @@ impl Export {
             }
             out.push('\n');
         }
+    }
+}
+
+/// A field's name in the first line of CSV: as plain as it can be read back.
+fn head(field: &str) -> String {
+    let is_plain = |key: &str| !key.is_empty() && !key.chars().any(|c| matches!(c, '.' | '"' | '\\') || c.is_control());
+    match decode_path(field).as_deref() {
+        Some([key]) if is_plain(key) => key.clone(),
+        _ => field.to_owned(),
     }
 }
 
