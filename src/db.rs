@@ -2,6 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use arrow_array::RecordBatch;
 use chronolith_promql::{
     engine::{self as promql, Deadline, QueryOptions, QueryOutput, QueryValue, SampleValue},
     parse,
@@ -14,7 +15,11 @@ use chronolith_storage::{
     vfs::Vfs,
 };
 
-use crate::error::{Error, Result};
+use crate::{
+    error::{Error, Result},
+    events::{self, AppendSummary},
+    ingest::events::{ArrowReader, EventFormat, EventReader},
+};
 
 /// An open database. Clones are handles to the same one.
 #[derive(Debug, Clone)]
@@ -196,6 +201,43 @@ impl Db {
             Ok(appender.float(series, timestamp_ms, value, 0).err())
         })?;
         rejected.map_or(Ok(()), |rejection| Err(Error::Invalid(rejection.to_string())))
+    }
+
+    /// Appends JSON documents to a table: an object, an array of objects, or objects one after another. A table that does not
+    /// exist is made, with a time column and whatever fields come. All documents are durable when this returns, or none is.
+    ///
+    /// A document's time is its field `_time`, `@timestamp` or `timestamp`, else the time of arrival. In a table with
+    /// declared columns, a field goes to the column of its name.
+    ///
+    /// # Errors
+    /// When a document is broken, tells its line; when one does not fit the table, or the log fails.
+    pub fn append_json(&self, table: &str, json: impl AsRef<[u8]>) -> Result<AppendSummary> {
+        self.append_events(table, EventFormat::Json, json.as_ref(), None)
+    }
+
+    /// Appends events of a format to a table, as [`Db::append_json`] does; `time_field` is the path of the field that has
+    /// the time, instead of the usual ones.
+    ///
+    /// # Errors
+    /// As [`Db::append_json`].
+    pub fn append_events(
+        &self,
+        table: &str,
+        format: EventFormat,
+        bytes: &[u8],
+        time_field: Option<&str>,
+    ) -> Result<AppendSummary> {
+        events::append(&self.engine, table, time_field, &|options| EventReader::new(format, bytes, options))
+    }
+
+    /// Appends a record batch to a table, as [`Db::append_json`] does: a column is a field, a struct an object.
+    ///
+    /// # Errors
+    /// When a column's type cannot be held, a value does not fit the table, or the log fails.
+    pub fn append_arrow(&self, table: &str, batch: &RecordBatch) -> Result<AppendSummary> {
+        events::append(&self.engine, table, None, &|options| {
+            Ok(EventReader::Arrow(ArrowReader::of_batch(batch.clone(), options)))
+        })
     }
 
     /// Loads series in promqltest's notation: a line `load <interval>`, then lines of a series and its values, sample

@@ -3,6 +3,8 @@
 use chronolith_promql::{ParseError, engine::QueryError};
 use chronolith_storage::StorageError;
 
+use crate::ingest::events::EventError;
+
 /// What the library's calls return.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -19,6 +21,9 @@ pub enum Error {
     /// A query failed while it ran.
     #[error(transparent)]
     Query(#[from] QueryError),
+    /// Events cannot be read, or do not fit their table.
+    #[error(transparent)]
+    Events(#[from] EventError),
     /// Labels, samples or a series description that cannot be written.
     #[error("{0}")]
     Invalid(String),

@@ -20,14 +20,19 @@
 pub mod cli;
 mod db;
 mod error;
+mod events;
 mod features;
 pub mod ingest;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 pub mod promqltest;
 #[cfg(feature = "server")]
 pub mod server;
 
+pub use arrow_array;
 pub use chronolith_promql as promql;
 pub use chronolith_storage as storage;
 pub use db::{Builder, Db, QueryResult};
 pub use error::{Error, Result};
+pub use events::AppendSummary;
 pub use features::{Features, Standing};

@@ -61,8 +61,13 @@ fn arrows_point_down() {
         let name = package["name"].as_str().unwrap();
         let mut banned: Vec<&str> = Vec::new();
         match name {
-            "chronolith-storage" => banned.extend(["chronolith", "chronolith-promql"].iter().chain(&banned_below)),
-            "chronolith-promql" => banned.extend(["chronolith"].iter().chain(&banned_below)),
+            "chronolith-storage" => {
+                banned.extend(["chronolith", "chronolith-promql", "chronolith-sql"].iter().chain(&banned_below))
+            }
+            "chronolith-promql" => banned.extend(["chronolith", "chronolith-sql"].iter().chain(&banned_below)),
+            "chronolith-sql" => {
+                banned.extend(["chronolith", "hyper", "hyper-util", "axum", "clap", "snap", "prost", "pgwire"])
+            }
             _ => continue,
         }
         seen += 1;
@@ -71,7 +76,21 @@ fn arrows_point_down() {
             assert!(!banned.contains(&dependency), "{name} must not depend on {dependency}");
         }
     }
-    assert_eq!(seen, 2, "a crate is missing");
+    assert_eq!(seen, 3, "a crate is missing");
+}
+
+#[test]
+fn the_library_without_features_is_small() {
+    let out = Command::new(env!("CARGO"))
+        .args(["tree", "--package", "chronolith", "--no-default-features", "--edges", "normal", "--prefix", "none"])
+        .current_dir(root())
+        .output()
+        .unwrap();
+    let tree = String::from_utf8(out.stdout).unwrap();
+    assert!(tree.contains("chronolith-storage"), "{tree}");
+    for crate_name in ["datafusion", "tokio", "hyper", "pgwire", "clap", "chronolith-sql", "sqlparser", "parquet"] {
+        assert!(!tree.lines().any(|l| l.starts_with(&format!("{crate_name} "))), "{crate_name} is in it:\n{tree}");
+    }
 }
 
 #[test]
@@ -180,7 +199,7 @@ fn constants_of_the_disk_are_in_the_format_page() {
 #[test]
 fn the_map_names_every_room() {
     let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
-    for room in ["src", "src/server", "storage/src", "query/promql/src", "tests"] {
+    for room in ["src", "src/server", "storage/src", "query/promql/src", "query/sql/src", "tests"] {
         for entry in fs::read_dir(root().join(room)).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {

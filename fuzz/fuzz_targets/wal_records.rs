@@ -5,7 +5,7 @@
 
 use chronolith_storage::{
     Exemplar, Histogram, MetricMetadata, Result,
-    wal::record::{FloatSample, RecordEncoder, RecordVisitor, decode},
+    wal::record::{FloatSample, RecordEncoder, RecordVisitor, TableRecord, decode},
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -35,6 +35,10 @@ impl RecordVisitor for Again<'_> {
     }
     fn metadata(&mut self, metric: &str, metadata: MetricMetadata) -> Result<()> {
         self.0.metadata(metric, &metadata);
+        Ok(())
+    }
+    fn table(&mut self, record: TableRecord<'_>) -> Result<()> {
+        self.0.table(&record);
         Ok(())
     }
 }

@@ -3,8 +3,12 @@
 //! It is not: a server, a writer to the engine, an async library. A decoder borrows from the bytes it is given, checks
 //! every length before it allocates, and answers broken input with an error that says what is broken and where.
 
+pub mod events;
 pub mod exposition;
+#[cfg(feature = "kafka-records")]
+pub mod kafka_records;
 pub mod label_rules;
+pub mod postgres;
 pub mod prometheus_chunk;
 #[cfg(feature = "server")]
 pub mod prometheus_tsdb;

@@ -8,7 +8,7 @@ use chronolith_storage::{
     vfs::{MemFs, RealFs, Vfs, create_dir_durable},
     wal::{
         LogReader, LogWriter,
-        record::{FloatSample, RecordEncoder, RecordVisitor, decode},
+        record::{FloatSample, RecordEncoder, RecordVisitor, TableRecord, decode},
     },
 };
 use criterion::{BatchSize, Criterion, Throughput, criterion_group, criterion_main};
@@ -53,6 +53,9 @@ impl RecordVisitor for Sum {
         Ok(())
     }
     fn metadata(&mut self, _: &str, _: MetricMetadata) -> Result<()> {
+        Ok(())
+    }
+    fn table(&mut self, _: TableRecord<'_>) -> Result<()> {
         Ok(())
     }
 }

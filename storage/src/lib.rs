@@ -8,6 +8,7 @@
 pub mod catalog;
 pub mod clock;
 mod codec;
+pub mod document;
 pub mod encoding;
 pub mod engine;
 mod error;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use arrow::datatypes::{DataType, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::ScalarValue;
 use futures::future::BoxFuture;
 use tokio::{sync::Mutex, task::JoinHandle};
@@ -79,8 +79,9 @@ pub(crate) struct SessionHandle {
 pub struct Prepared {
     /// The statement's text.
     pub sql: String,
-    /// The types of `$1`, `$2`, ...: what the client said, or what the plan needs.
-    pub parameters: Vec<DataType>,
+    /// The types of `$1`, `$2`, ...: what the client said, or what the plan needs; their `pg_type` as in
+    /// [`Outcome::Rows`].
+    pub parameters: Vec<Field>,
     /// The columns of the result; `None` when there are no rows.
     pub columns: Option<SchemaRef>,
 }

@@ -24,6 +24,12 @@ pub(crate) fn metrics(request: &Request<'_>) -> Result<Reply, ApiError> {
     storage(&mut text, app);
     server(&mut text, app);
     app.counters.expose_requests(&mut text, |i| ROUTES.get(i).map_or("none", |route| route.path));
+    #[cfg(feature = "sql")]
+    app.postgres.expose(&mut text);
+    #[cfg(feature = "kafka")]
+    if let Some(kafka) = app.kafka.get() {
+        kafka.expose(&mut text);
+    }
     process(&mut text, app);
     Ok(Reply::new(StatusCode::OK, Exposition::CONTENT_TYPE, text.finish()))
 }

@@ -9,6 +9,8 @@ mod mark;
 mod record;
 mod store;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 
 use std::{
@@ -19,7 +21,8 @@ use std::{
 
 pub(crate) use self::record::Counters;
 pub use self::record::{
-    CatalogEdit, CatalogState, QuarantineRecord, SegmentKind, SegmentRecord, TombstoneMatcher, TombstoneRecord,
+    CatalogEdit, CatalogState, DeletedChunk, QuarantineRecord, SegmentKind, SegmentRecord, TombstoneMatcher,
+    TombstoneRecord,
 };
 use self::{
     mark::Mark,
@@ -30,8 +33,8 @@ use crate::{
     vfs::{MemFs, OpenMode, Vfs, VfsFile, at_path},
 };
 
-/// The format of a data directory that is written, and the newest that is understood.
-pub const FORMAT_VERSION: u32 = 1;
+/// The format of a data directory that is written, and the newest that is understood. Version 1 has no tables.
+pub const FORMAT_VERSION: u32 = 2;
 /// The catalog's file.
 const CATALOG_FILE: &str = "catalog.redb";
 /// The mark's file.

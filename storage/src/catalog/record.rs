@@ -2,10 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::{
-    matcher::{MatchOp, Matcher, MatcherError},
-    metadata::MetricMetadata,
-    time::TimeRange,
+use roaring::RoaringBitmap;
+
+use crate::{
+    model::{
+        matcher::{MatchOp, Matcher, MatcherError},
+        metadata::MetricMetadata,
+        time::TimeRange,
+    },
+    table::{TableId, wire::TableState},
 };
 
 /// What a segment holds.
@@ -13,6 +18,9 @@ use crate::model::{
 pub enum SegmentKind {
     /// Samples of metric series.
     Metrics,
+    /// Rows of an event table. Its partition is all of time, and its range that of the time column; empty when the table
+    /// has none.
+    Events(TableId),
 }
 
 /// A live segment.
@@ -26,9 +34,9 @@ pub struct SegmentRecord {
     pub partition: TimeRange,
     /// The timestamps that it really holds.
     pub range: TimeRange,
-    /// How many series it holds.
+    /// How many series it holds; 0 when it holds rows of a table.
     pub series: u64,
-    /// How many samples it holds.
+    /// How many samples or rows it holds.
     pub samples: u64,
     /// Length of its file in bytes.
     pub file_len: u64,
@@ -85,6 +93,24 @@ pub struct QuarantineRecord {
     pub reason: String,
     /// When, in milliseconds since the Unix epoch.
     pub at_ms: i64,
+    /// The table whose rows were in it; `None` when it held samples, or all sorts of things.
+    pub table: Option<String>,
+}
+
+/// Deleted rows of a table that segments still hold: those of one chunk of row ids.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeletedChunk {
+    /// The table.
+    pub table: TableId,
+    /// The row ids without their lower [`CHUNK_BITS`](Self::CHUNK_BITS).
+    pub chunk: u64,
+    /// The lower bits of the row ids.
+    pub ids: RoaringBitmap,
+}
+
+impl DeletedChunk {
+    /// How many bits of a row id are its place in a chunk.
+    pub const CHUNK_BITS: u32 = 20;
 }
 
 /// The catalog's single numbers.
@@ -100,7 +126,7 @@ pub(crate) struct Counters {
 }
 
 /// Everything the catalog says at one moment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct CatalogState {
     /// The live segments, by id.
     pub segments: Vec<SegmentRecord>,
@@ -121,10 +147,18 @@ pub struct CatalogState {
     pub quarantined: Vec<QuarantineRecord>,
     /// How many commits led here.
     pub commits: u64,
+    /// All tables.
+    pub tables: Vec<TableState>,
+    /// Deleted rows that segments still hold.
+    pub deleted: Vec<DeletedChunk>,
+    /// What is kept by space and name.
+    pub entries: BTreeMap<(String, String), Vec<u8>>,
+    /// The highest number that a table ever had.
+    pub last_table: u32,
 }
 
 /// Changes that become visible and durable together, or not at all. Removals come before additions.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct CatalogEdit {
     /// New segments; their ids must be free.
     pub add_segments: Vec<SegmentRecord>,
@@ -150,4 +184,14 @@ pub struct CatalogEdit {
     pub quarantine: Vec<QuarantineRecord>,
     /// Names of files that are no longer in quarantine.
     pub release: Vec<String>,
+    /// Tables; what stands under the same number is replaced.
+    pub tables: Vec<TableState>,
+    /// Numbers of tables that are dropped, if they are there, with their chunks of deleted rows.
+    pub remove_tables: Vec<TableId>,
+    /// Deleted rows; a chunk of the same table and number is replaced, and taken out when it is empty.
+    pub deleted: Vec<DeletedChunk>,
+    /// Entries by space and name; without a body they are taken out.
+    pub entries: Vec<((String, String), Option<Vec<u8>>)>,
+    /// The highest number that a table ever had.
+    pub last_table: Option<u32>,
 }

@@ -11,11 +11,12 @@ use redb::{Database, ReadableDatabase, ReadableTable, Table, TableDefinition};
 
 use super::{
     FORMAT_VERSION,
-    record::{CatalogEdit, CatalogState, Counters},
+    record::{CatalogEdit, CatalogState, Counters, DeletedChunk},
 };
 use crate::{
     Result, StorageError,
-    codec::catalog::{CatalogValue, decode, encode},
+    codec::catalog::{CatalogValue, EntryValue, LastTable, TableQuarantine, decode, encode},
+    table::TableId,
     vfs::VfsFile,
 };
 
@@ -29,6 +30,13 @@ const KIND_SEGMENT: u8 = 1;
 const KIND_TOMBSTONE: u8 = 2;
 const KIND_METADATA: u8 = 3;
 const KIND_QUARANTINE: u8 = 4;
+const KIND_TABLE: u8 = 5;
+const KIND_DELETED: u8 = 6;
+const KIND_ENTRY: u8 = 7;
+const KIND_LAST_TABLE: u8 = 8;
+const KIND_TABLE_QUARANTINE: u8 = 9;
+
+const LAST_TABLE_KEY: [u8; 1] = [KIND_LAST_TABLE];
 
 const COUNTERS_KEY: [u8; 1] = [KIND_COUNTERS];
 
@@ -43,6 +51,28 @@ fn text_key(kind: u8, text: &str) -> Vec<u8> {
     let mut key = Vec::with_capacity(1 + text.len());
     key.push(kind);
     key.extend_from_slice(text.as_bytes());
+    key
+}
+
+fn table_key(id: TableId) -> [u8; 5] {
+    let mut key = [KIND_TABLE; 5];
+    key[1..].copy_from_slice(&id.0.to_be_bytes());
+    key
+}
+
+fn deleted_key(table: TableId, chunk: u64) -> [u8; 13] {
+    let mut key = [KIND_DELETED; 13];
+    key[1..5].copy_from_slice(&table.0.to_be_bytes());
+    key[5..].copy_from_slice(&chunk.to_be_bytes());
+    key
+}
+
+/// The space behind its length, then the name.
+fn entry_key(space: &str, name: &str) -> Vec<u8> {
+    let mut key = vec![KIND_ENTRY];
+    key.extend_from_slice(&(space.len() as u32).to_be_bytes());
+    key.extend_from_slice(space.as_bytes());
+    key.extend_from_slice(name.as_bytes());
     key
 }
 
@@ -155,6 +185,10 @@ impl Store {
                 next_sequence: counters.next_sequence,
                 quarantined: Vec::new(),
                 commits: counters.commits,
+                tables: Vec::new(),
+                deleted: Vec::new(),
+                entries: std::collections::BTreeMap::new(),
+                last_table: 0,
             };
             for entry in table.iter()? {
                 let (key, value) = entry?;
@@ -172,12 +206,12 @@ impl Store {
             let before = counters(records.0.get(COUNTERS_KEY.as_slice())?.map(|v| v.value().to_vec()))?;
             let wal_floor = edit.wal_floor.unwrap_or(before.wal_floor);
             let after = Counters {
+                format_version: FORMAT_VERSION,
                 commits: before.commits + 1,
                 wal_floor,
                 wal_head: before.wal_head.max(wal_floor).max(edit.wal_head.unwrap_or(0)),
                 next_segment_id: edit.next_segment_id.unwrap_or(before.next_segment_id),
                 next_sequence: edit.next_sequence.unwrap_or(before.next_sequence),
-                ..before
             };
             records.apply(edit)?;
             records.put(&COUNTERS_KEY, &after)?;
@@ -208,6 +242,14 @@ fn take(state: &mut CatalogState, key: &[u8], value: &[u8]) -> Result<()> {
             state.metadata.insert(name.to_owned(), decode(key, value)?);
         }
         KIND_QUARANTINE => state.quarantined.push(decode(key, value)?),
+        KIND_TABLE_QUARANTINE => state.quarantined.push(decode::<TableQuarantine>(key, value)?.0),
+        KIND_TABLE => state.tables.push(decode(key, value)?),
+        KIND_DELETED => state.deleted.push(decode(key, value)?),
+        KIND_ENTRY => {
+            let EntryValue { space, name, body } = decode(key, value)?;
+            state.entries.insert((space, name), body);
+        }
+        KIND_LAST_TABLE => state.last_table = decode::<LastTable>(key, value)?.0,
         _ => return Err(malformed(&format!("kind {kind} is unknown"))),
     }
     Ok(())
@@ -238,10 +280,48 @@ impl Records<'_> {
             self.put(&text_key(KIND_METADATA, name), metadata)?;
         }
         for file in &edit.release {
-            self.take_away(&text_key(KIND_QUARANTINE, file), || format!("quarantined file {file}"))?;
+            if self.0.remove(text_key(KIND_TABLE_QUARANTINE, file).as_slice())?.is_none() {
+                self.take_away(&text_key(KIND_QUARANTINE, file), || format!("quarantined file {file}"))?;
+            }
         }
         for item in &edit.quarantine {
-            self.put(&text_key(KIND_QUARANTINE, &item.file), item)?;
+            match &item.table {
+                None => self.put(&text_key(KIND_QUARANTINE, &item.file), item)?,
+                Some(_) => self.put(&text_key(KIND_TABLE_QUARANTINE, &item.file), &TableQuarantine(item.clone()))?,
+            };
+        }
+        self.apply_tables(edit)
+    }
+
+    fn apply_tables(&mut self, edit: &CatalogEdit) -> Result<(), StoreError> {
+        for id in &edit.remove_tables {
+            self.0.remove(table_key(*id).as_slice())?;
+            let (first, last) = (deleted_key(*id, 0), deleted_key(*id, u64::MAX));
+            self.0.retain_in(first.as_slice()..=last.as_slice(), |_, _| false)?;
+        }
+        for table in &edit.tables {
+            self.put(&table_key(table.definition.id), table)?;
+        }
+        for chunk in &edit.deleted {
+            let key = deleted_key(chunk.table, chunk.chunk);
+            if chunk.ids.is_empty() {
+                self.0.remove(key.as_slice())?;
+            } else {
+                self.put::<DeletedChunk>(&key, chunk)?;
+            }
+        }
+        for ((space, name), body) in &edit.entries {
+            let key = entry_key(space, name);
+            match body {
+                None => drop(self.0.remove(key.as_slice())?),
+                Some(body) => {
+                    let value = EntryValue { space: space.clone(), name: name.clone(), body: body.clone() };
+                    self.put(&key, &value)?;
+                }
+            }
+        }
+        if let Some(last) = edit.last_table {
+            self.put(&LAST_TABLE_KEY, &LastTable(last))?;
         }
         Ok(())
     }

@@ -51,6 +51,7 @@ fn quarantined(file: &str) -> QuarantineRecord {
         range: Some(TimeRange::new(1, 2)),
         reason: "a checksum does not fit".to_owned(),
         at_ms: -1,
+        table: None,
     }
 }
 
@@ -74,6 +75,7 @@ fn edits() -> Vec<CatalogEdit> {
             next_sequence: (n % 2 == 0).then_some(n * 3),
             quarantine: vec![quarantined(&format!("file-{n}"))],
             release: if n == 7 { vec!["file-2".to_owned()] } else { vec![] },
+            ..CatalogEdit::default()
         })
         .collect()
 }
@@ -90,6 +92,10 @@ fn empty() -> CatalogState {
         next_sequence: 1,
         quarantined: vec![],
         commits: 1,
+        tables: vec![],
+        deleted: vec![],
+        entries: Default::default(),
+        last_table: 0,
     }
 }
 
@@ -430,12 +436,12 @@ fn an_old_or_missing_catalog_is_refused() {
 fn a_newer_format_is_refused_untouched() {
     let (_, catalog, mut mark) = full(true);
     for slot in [0, 512] {
-        mark[slot + 8] = 2;
+        mark[slot + 8] = 3;
         let crc = crc32c::crc32c(&mark[slot..slot + 20]);
         mark[slot + 20..slot + 24].copy_from_slice(&crc.to_le_bytes());
         let vfs = with_files(&catalog, &mark);
         let e = Catalog::open(Arc::clone(&vfs), dir(), false).unwrap_err();
-        assert!(matches!(e, StorageError::NewerFormat { found: 2, supported: 1, .. }), "{e}");
+        assert!(matches!(e, StorageError::NewerFormat { found: 3, supported: 2, .. }), "{e}");
         assert_eq!((read_file(&*vfs, CATALOG_FILE), read_file(&*vfs, "catalog.mark")), (catalog.clone(), mark.clone()));
     }
 }

@@ -1,14 +1,21 @@
 //! Catalog values as bytes: a version byte, a bincode body, and a CRC32C that covers the key as well.
 
 use bincode::config::{Configuration, Limit, LittleEndian, Varint};
+use roaring::RoaringBitmap;
 
 use crate::{
     Result, StorageError,
-    catalog::{Counters, QuarantineRecord, SegmentKind, SegmentRecord, TombstoneMatcher, TombstoneRecord},
+    catalog::{
+        Counters, DeletedChunk, QuarantineRecord, SegmentKind, SegmentRecord, TombstoneMatcher, TombstoneRecord,
+    },
     model::{
         matcher::MatchOp,
         metadata::{MetricKind, MetricMetadata},
         time::TimeRange,
+    },
+    table::{
+        TableId,
+        wire::{TableState, decode_table, encode_table},
     },
 };
 
@@ -96,21 +103,26 @@ impl CatalogValue for Counters {
 }
 
 impl CatalogValue for SegmentRecord {
-    /// Id, sequence, partition, range, series, samples, file length, kind, level.
+    /// Id, sequence, partition, range, series or table, samples or rows, file length, kind, level.
     type Body = (u64, u64, Range, Range, u64, u64, u64, u8, u8);
 
     fn to_body(&self) -> Self::Body {
         let Self { id, sequence, partition, range: held, series, samples, file_len, kind, level } = self;
-        let kind = match kind {
-            SegmentKind::Metrics => 1,
+        let (kind, of) = match kind {
+            SegmentKind::Metrics => (1, *series),
+            SegmentKind::Events(table) => (2, u64::from(table.0)),
         };
-        (*id, *sequence, range(partition), range(held), *series, *samples, *file_len, kind, *level)
+        (*id, *sequence, range(partition), range(held), of, *samples, *file_len, kind, *level)
     }
 
     fn from_body(body: Self::Body) -> Result<Self> {
-        let (id, sequence, partition, held, series, samples, file_len, kind, level) = body;
-        let kind = match kind {
-            1 => SegmentKind::Metrics,
+        let (id, sequence, partition, held, of, samples, file_len, kind, level) = body;
+        let (kind, series) = match kind {
+            1 => (SegmentKind::Metrics, of),
+            2 => {
+                let table = u32::try_from(of).map_err(|_| malformed(format!("table number {of} is too large")))?;
+                (SegmentKind::Events(TableId(table)), 0)
+            }
             _ => return Err(malformed(format!("segment kind {kind} is unknown"))),
         };
         let (partition, range) = (time_range(partition), time_range(held));
@@ -174,6 +186,92 @@ impl CatalogValue for QuarantineRecord {
     }
 
     fn from_body((file, what, range, reason, at_ms): Self::Body) -> Result<Self> {
-        Ok(Self { file, what, range: range.map(time_range), reason, at_ms })
+        Ok(Self { file, what, range: range.map(time_range), reason, at_ms, table: None })
+    }
+}
+
+/// A quarantined file that held rows of a table.
+pub(crate) struct TableQuarantine(pub(crate) QuarantineRecord);
+
+impl CatalogValue for TableQuarantine {
+    /// As [`QuarantineRecord`], and the table's name.
+    type Body = (<QuarantineRecord as CatalogValue>::Body, String);
+
+    fn to_body(&self) -> Self::Body {
+        (self.0.to_body(), self.0.table.clone().unwrap_or_default())
+    }
+
+    fn from_body((body, table): Self::Body) -> Result<Self> {
+        Ok(Self(QuarantineRecord { table: Some(table), ..QuarantineRecord::from_body(body)? }))
+    }
+}
+
+impl CatalogValue for TableState {
+    /// What `table::wire` writes.
+    type Body = Vec<u8>;
+
+    fn to_body(&self) -> Self::Body {
+        let mut bytes = Vec::new();
+        encode_table(self, &mut bytes);
+        bytes
+    }
+
+    fn from_body(body: Self::Body) -> Result<Self> {
+        decode_table(&body)
+    }
+}
+
+impl CatalogValue for DeletedChunk {
+    /// Table, chunk, row ids' lower bits as a Roaring bitmap.
+    type Body = (u32, u64, Vec<u8>);
+
+    fn to_body(&self) -> Self::Body {
+        let mut bytes = Vec::with_capacity(self.ids.serialized_size());
+        self.ids.serialize_into(&mut bytes).expect("a Vec takes every byte");
+        (self.table.0, self.chunk, bytes)
+    }
+
+    fn from_body((table, chunk, bytes): Self::Body) -> Result<Self> {
+        let ids = RoaringBitmap::deserialize_from(bytes.as_slice()).map_err(|e| malformed(e.to_string()))?;
+        if ids.max().is_some_and(|max| max >> Self::CHUNK_BITS != 0) || chunk >> (u64::BITS - Self::CHUNK_BITS) != 0 {
+            return Err(malformed("a deleted row's id is outside its chunk"));
+        }
+        Ok(Self { table: TableId(table), chunk, ids })
+    }
+}
+
+/// An entry: what is kept under a name of a space.
+pub(crate) struct EntryValue {
+    pub(crate) space: String,
+    pub(crate) name: String,
+    pub(crate) body: Vec<u8>,
+}
+
+impl CatalogValue for EntryValue {
+    /// Space, name, body.
+    type Body = (String, String, Vec<u8>);
+
+    fn to_body(&self) -> Self::Body {
+        (self.space.clone(), self.name.clone(), self.body.clone())
+    }
+
+    fn from_body((space, name, body): Self::Body) -> Result<Self> {
+        Ok(Self { space, name, body })
+    }
+}
+
+/// The highest number that a table ever had.
+pub(crate) struct LastTable(pub(crate) u32);
+
+impl CatalogValue for LastTable {
+    /// The number.
+    type Body = (u32,);
+
+    fn to_body(&self) -> Self::Body {
+        (self.0,)
+    }
+
+    fn from_body((number,): Self::Body) -> Result<Self> {
+        Ok(Self(number))
     }
 }

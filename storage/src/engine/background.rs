@@ -42,7 +42,9 @@ impl Background {
         let mut threads = vec![
             spawn("flush", engine, flush_bell, FLUSH_RETRY, Inner::flush_what_is_due)?,
             spawn("merge", engine, merge_bell, ROUND, |engine| {
-                engine.merge(MergeGoal::Tidy).and_then(|()| engine.enforce_retention())
+                engine.merge(MergeGoal::Tidy)?;
+                engine.merge_tables(MergeGoal::Tidy)?;
+                engine.enforce_retention()
             })?,
         ];
         if let Durability::Interval(every) = engine.options.durability {

@@ -8,7 +8,7 @@ use std::{
 use super::{Inner, flush::exclusive, layout::Layout};
 use crate::{
     Result,
-    catalog::{Catalog, CatalogEdit},
+    catalog::{Catalog, CatalogEdit, SegmentKind, SegmentRecord},
     memtable::read_lock,
     model::time::civil_day,
     rng::Rng,
@@ -22,6 +22,7 @@ impl Inner {
         self.flush()?;
         // No segment is removed while it is being linked.
         let _not_while_merging = exclusive(&self.merging);
+        let _not_while_saving = exclusive(&self.persisting);
         let now = self.options.clock.now_ms();
         let random = Rng::new(self.options.seed ^ self.next_segment().0).next_u64();
         let name = format!("{}-{random:016x}", timestamp_name(now));
@@ -49,9 +50,21 @@ impl Inner {
             let from = self.layout.segment(live.record.id);
             vfs.hard_link(&from, &target.segment(live.record.id)).map_err(at_path(&from))?;
         }
+        // Of tables what the catalog has, which is their state at one moment.
+        let saved = self.catalog.state()?;
+        let events: Vec<SegmentRecord> =
+            saved.segments.iter().filter(|s| s.kind != SegmentKind::Metrics).cloned().collect();
+        for record in &events {
+            let from = self.layout.segment(record.id);
+            vfs.hard_link(&from, &target.segment(record.id)).map_err(at_path(&from))?;
+        }
         let catalog = Catalog::open(Arc::clone(vfs), dir, false)?;
         catalog.commit(&CatalogEdit {
-            add_segments: state.segments.iter().map(|s| s.record.clone()).collect(),
+            add_segments: state.segments.iter().map(|s| s.record.clone()).chain(events).collect(),
+            tables: saved.tables,
+            deleted: saved.deleted,
+            entries: saved.entries.into_iter().map(|(key, body)| (key, Some(body))).collect(),
+            last_table: Some(saved.last_table),
             add_tombstones: state.tombstones.iter().map(|t| t.record.clone()).collect(),
             metadata: read_lock(&self.metadata).all(),
             next_segment_id: Some(self.next_segment_id.load(Ordering::SeqCst)),

@@ -20,7 +20,7 @@ use crate::{
     model::{exemplar::Exemplar, histogram::Histogram, metadata::MetricMetadata},
     table::FIELDS_MAX,
     wal::{
-        LogWriter,
+        FRAME_LIMIT, LogWriter,
         record::{FloatSample, RecordEncoder},
     },
 };
@@ -210,6 +210,8 @@ impl Inner {
     /// Writes and applies a group. Every batch of it was named by the index of this memtable, because their appenders
     /// hold the rotation lock.
     fn lead(&self, group: Vec<Waiting>, memtable: &Memtable) {
+        // What transactions were let pass by stays so until they are visible.
+        let _no_reshaping = lock(&self.reshaping);
         // Nothing here panics by design; should it, nobody must wait for ever.
         let outcomes = catch_unwind(AssertUnwindSafe(|| self.write_group(&group, memtable))).unwrap_or_else(|_| {
             let failure = CommitFailure::Poisoned("a writer panicked".to_owned());
@@ -225,12 +227,16 @@ impl Inner {
     /// What became of each batch of the group: those that are in the log are synced when the options say so.
     fn write_group(&self, group: &[Waiting], memtable: &Memtable) -> Vec<Outcome> {
         let mut outcomes = Vec::with_capacity(group.len());
-        let written = self.append_group(group, memtable, &mut outcomes).and_then(|()| self.sync_group());
-        if let Err(error) = written {
+        if let Err(error) = self.append_group(group, memtable, &mut outcomes) {
             tracing::error!(%error, "write-ahead log");
-            let failure = CommitFailure::of(&error);
-            outcomes.iter_mut().filter(|o| o.is_ok()).for_each(|outcome| *outcome = Err(failure.clone()));
-            outcomes.resize(group.len(), Err(failure));
+            outcomes.resize(group.len(), Err(CommitFailure::of(&error)));
+        }
+        // The frames before one that failed are in the log: they are as good as any.
+        if outcomes.iter().any(Outcome::is_ok)
+            && let Err(error) = self.sync_group()
+        {
+            tracing::error!(%error, "write-ahead log");
+            fail_from(0, &mut outcomes, &error);
         }
         outcomes
     }
@@ -243,19 +249,28 @@ impl Inner {
         payload.clear();
         let mut defined: Vec<SeriesId> = Vec::new();
         let mut pending = Pending::default();
+        let mut frame_start = 0;
         for (at, waiting) in group.iter().enumerate() {
-            outcomes.push(self.admit(&waiting.batch, &mut pending));
-            if outcomes[at].is_ok() {
-                encode(&waiting.batch, &index, &mut defined, payload);
+            let batch = &waiting.batch;
+            let outcome = self.admit(batch, &mut pending);
+            if let Ok(firsts) = &outcome {
+                encode(batch, firsts, &index, &mut defined, payload);
             }
-            if payload.is_empty() || (payload.len() < FRAME_TARGET && at + 1 < group.len()) {
+            outcomes.push(outcome);
+            // A transaction is in one frame, so the frame is closed when the next one would not fit.
+            let next =
+                group.get(at + 1).map(|next| next.batch.tables.as_ref().map_or(0, |writes| writes.encoded_len()));
+            let goes_on = next.is_some_and(|next| payload.len() < FRAME_TARGET && payload.len() + next <= FRAME_LIMIT);
+            if payload.is_empty() || goes_on {
                 continue;
             }
             *dirty = true;
             if let Err(error) = writer.append(payload) {
                 defined.iter().for_each(|id| index.unset_logged(*id));
+                fail_from(frame_start, outcomes, &error);
                 return Err(error);
             }
+            frame_start = at + 1;
             payload.clear();
             defined.clear();
         }
@@ -319,9 +334,19 @@ impl Inner {
 /// The ids of a transaction's first rows, or why a batch was not written.
 type Outcome = Result<FirstRows, CommitFailure>;
 
+/// Lets the batches from this place fail that did not fail otherwise.
+fn fail_from(start: usize, outcomes: &mut [Outcome], error: &StorageError) {
+    for outcome in outcomes.iter_mut().skip(start).filter(|outcome| outcome.is_ok()) {
+        *outcome = Err(CommitFailure::of(error));
+    }
+}
+
 /// Appends a batch's records to a payload, before them the definitions that the log does not have yet. `defined`
 /// collects the series whose definitions are in the payload.
-fn encode(batch: &Batch, index: &Index, defined: &mut Vec<SeriesId>, payload: &mut Vec<u8>) {
+fn encode(batch: &Batch, firsts: &[u64], index: &Index, defined: &mut Vec<SeriesId>, payload: &mut Vec<u8>) {
+    if let Some(writes) = &batch.tables {
+        writes.encode(firsts, payload);
+    }
     let mut records = RecordEncoder::new(payload);
     for id in &batch.unlogged {
         if index.is_logged(*id) {

@@ -45,7 +45,7 @@ impl Inner {
         let _one_at_a_time = exclusive(&self.flushing);
         // A flush that failed before (a full disk) left its memtable behind: it goes first.
         self.flush_sealed()?;
-        if !read_lock(&self.state).active.is_empty() {
+        if !read_lock(&self.state).active.is_empty() || read_lock(&self.tables).is_unsaved() {
             self.rotate()?;
             self.flush_sealed()?;
         }
@@ -81,6 +81,9 @@ impl Inner {
         read_lock(&index).start_log_generation();
         state.active = Arc::new(Memtable::new(index));
         state.flushing = Some(sealed);
+        let mut tables = write_lock(&self.tables);
+        let serials = self.serials.lock();
+        tables.seal(&serials.next, serials.last_table);
         log.replace(writer);
         self.flush_floor.store(generation, Ordering::SeqCst);
         self.memtable_bytes.store(0, Ordering::Relaxed);
@@ -100,8 +103,10 @@ impl Inner {
     fn flush_sealed(self: &Arc<Self>) -> Result<()> {
         let Some(sealed) = read_lock(&self.state).flushing.clone() else { return Ok(()) };
         let started = self.options.clock.monotonic();
+        let tables = read_lock(&self.tables).sealed().cloned().unwrap_or_default();
         let live = self.write_segments(&sealed)?;
         let records: Vec<SegmentRecord> = live.iter().map(|l| l.record.clone()).collect();
+        let flushed = self.write_tables(&tables).inspect_err(|_| self.discard_files(&records))?;
         let metadata = write_lock(&self.metadata).take_unsaved();
         let edit = CatalogEdit {
             add_segments: records,
@@ -109,14 +114,15 @@ impl Inner {
             wal_floor: Some(self.flush_floor.load(Ordering::SeqCst)),
             ..CatalogEdit::default()
         };
-        if let Err(error) = self.add_segments(edit) {
+        let install = || {
+            let mut state = write_lock(&self.state);
+            state.replace_segments(&[], live);
+            state.flushing = None;
+        };
+        if let Err(error) = self.save_tables(&tables, flushed, edit, install) {
             write_lock(&self.metadata).put_back(metadata);
             return Err(error);
         }
-        let mut state = write_lock(&self.state);
-        state.replace_segments(&[], live);
-        state.flushing = None;
-        drop(state);
         self.remove_old_logs();
         self.counters.flushes.fetch_add(1, Ordering::Relaxed);
         tracing::debug!(took = ?(self.options.clock.monotonic() - started), "flushed");

@@ -70,14 +70,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Merges these segments (or rewrites a single one) and makes the result live in their place.
-    fn merge_job(self: &Arc<Self>, job: &[Arc<LiveSegment>]) -> Result<()> {
-        let input_bytes: u64 = job.iter().map(|s| s.record.file_len).sum();
+    /// Refuses a merge that the disk has no room for.
+    pub(super) fn check_merge_space(&self, input_bytes: u64) -> Result<()> {
         let free = self.options.vfs.available_space(self.layout.root()).map_err(at_path(self.layout.root()))?;
         if free < input_bytes.saturating_add(self.options.reserved_space) {
             let reason = format!("a merge of {input_bytes} bytes needs as much again, {free} are free");
             return Err(StorageError::DiskFull { path: self.layout.root().to_owned(), reason });
         }
+        Ok(())
+    }
+
+    /// Merges these segments (or rewrites a single one) and makes the result live in their place.
+    fn merge_job(self: &Arc<Self>, job: &[Arc<LiveSegment>]) -> Result<()> {
+        self.check_merge_space(job.iter().map(|s| s.record.file_len).sum())?;
         let added = self.write_merged(job)?;
         let removed: Vec<u64> = job.iter().map(|s| s.record.id).collect();
         let records = added.iter().map(|s| s.record.clone()).collect();
@@ -251,7 +256,7 @@ fn plan(state: &State, goal: MergeGoal, now: i64) -> Option<Job> {
 }
 
 /// The newest run of [`FAN_IN`] or more neighbours of about one size.
-fn pick_run(sizes: &[u64]) -> Option<std::ops::Range<usize>> {
+pub(super) fn pick_run(sizes: &[u64]) -> Option<std::ops::Range<usize>> {
     for start in (0..sizes.len()).rev() {
         let run = &sizes[start..];
         let run_of = |len: usize| {

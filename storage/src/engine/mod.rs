@@ -1,6 +1,7 @@
 //! The engine: one way in and one way out for samples, and the work behind them.
 //!
-//! Lock order, outermost first: `flushing`, `merging`, `setting_aside`, `rotation`, the memtable's index, the log,
+//! Lock order, outermost first: `flushing`, `merging`, `setting_aside`, `persisting`, `rotation`, `reshaping`, the
+//! memtable's index, the log,
 //! `state`, `tables`, the memtable's data, `serials`, `metadata`, `catalog`.
 
 mod appender;
@@ -89,6 +90,10 @@ struct Inner {
     flushing: Mutex<()>,
     merging: Mutex<()>,
     setting_aside: Mutex<()>,
+    /// Held while the catalog and the tables in memory take the same change of where rows are.
+    persisting: Mutex<()>,
+    /// Held by the leader of the group commit, and while rows go away in another way than by a deletion.
+    reshaping: Mutex<()>,
     next_segment_id: AtomicU64,
     next_sequence: AtomicU64,
     next_tombstone: AtomicU64,
@@ -186,16 +191,18 @@ impl Engine {
     /// # Errors
     /// When the disk fails or is too full.
     pub fn merge(&self) -> Result<()> {
-        self.inner().merge(merge::MergeGoal::Tidy)
+        self.inner().merge(merge::MergeGoal::Tidy)?;
+        self.inner().merge_tables(merge::MergeGoal::Tidy)
     }
 
-    /// Flushes, then merges all segments of each partition into one.
+    /// Flushes, then merges all segments of each partition, and of each table, into one.
     ///
     /// # Errors
     /// When the disk fails or is too full.
     pub fn compact(&self) -> Result<()> {
         self.inner().flush()?;
-        self.inner().merge(merge::MergeGoal::Full)
+        self.inner().merge(merge::MergeGoal::Full)?;
+        self.inner().merge_tables(merge::MergeGoal::Full)
     }
 
     /// Drops what the retention does not keep.
@@ -231,6 +238,12 @@ impl Engine {
         self.inner().verify()
     }
 
+    /// What a user should know about answers over a table: rows that were set aside as damaged.
+    #[must_use]
+    pub fn table_warnings(&self, table: &str) -> Vec<String> {
+        self.inner().table_warnings(table)
+    }
+
     /// What was set aside as damaged.
     #[must_use]
     pub fn quarantined(&self) -> Vec<QuarantineRecord> {
@@ -240,7 +253,11 @@ impl Engine {
     /// The live segments, in the order of their writes.
     #[must_use]
     pub fn segments(&self) -> Vec<SegmentRecord> {
-        read_lock(&self.inner().state).segments.iter().map(|s| s.record.clone()).collect()
+        let mut all: Vec<SegmentRecord> =
+            read_lock(&self.inner().state).segments.iter().map(|s| s.record.clone()).collect();
+        all.extend(read_lock(&self.inner().tables).segments().map(|live| live.record.clone()));
+        all.sort_by_key(|record| (record.sequence, record.id));
+        all
     }
 
     /// Sizes and counts.

@@ -24,11 +24,14 @@ use super::{
     retention::ClockGuard,
     state::{LiveSegment, LiveTombstone, State},
     stats::Counters,
-    tables::serials::Serials,
+    tables::{replay::TableReplay, serials::Serials},
 };
 use crate::{
     Result, StorageError,
-    catalog::{Catalog, CatalogEdit, CatalogState, QuarantineRecord, SegmentRecord, TombstoneMatcher, TombstoneRecord},
+    catalog::{
+        Catalog, CatalogEdit, CatalogState, QuarantineRecord, SegmentKind, SegmentRecord, TombstoneMatcher,
+        TombstoneRecord,
+    },
     memtable::{Index, Memtable, write_lock},
     rng::Rng,
     segment::{BlockCache, Segment},
@@ -81,8 +84,10 @@ fn open_at(
     let mut log = read_log(&options, &layout, saved)?;
     let writer = if options.read_only { None } else { Some(begin_log(&options, &layout, saved, &catalog, &log)?) };
     let damage = std::mem::take(&mut log.damage);
+    let unsettled = std::mem::take(&mut log.tables.unsettled);
     let inner = Arc::new(assemble(options, layout, lock, catalog, saved, log, writer)?);
     inner.open_segments(&saved.segments)?;
+    inner.settle_opened(unsettled)?;
     for item in damage {
         inner.report_damage(item)?;
     }
@@ -181,6 +186,7 @@ fn begin_log(
 struct ReadLog {
     memtable: Memtable,
     metadata: MetadataTable,
+    tables: TableReplay,
     next_generation: u64,
     replayed: u64,
     damage: Vec<QuarantineRecord>,
@@ -191,6 +197,7 @@ fn read_log(options: &EngineOptions, layout: &Layout, saved: &CatalogState) -> R
     let shared = Arc::new(RwLock::new(Index::new(options.seed)));
     let memtable = Memtable::new(Arc::clone(&shared));
     let mut metadata = MetadataTable::saved(saved.metadata.clone());
+    let mut tables = TableReplay::saved(saved);
     let mut next_generation = saved.wal_floor.max(saved.wal_head + 1);
     let (mut replayed, mut damage) = (0, Vec::new());
     let mut expected = saved.wal_floor.max(1);
@@ -202,7 +209,7 @@ fn read_log(options: &EngineOptions, layout: &Layout, saved: &CatalogState) -> R
         damage.extend(missing_logs(options, saved, expected..generation.min(saved.wal_head + 1)));
         expected = generation + 1;
         let mut data = memtable.write();
-        let mut replay = Replay::new(&mut index, &mut data, &mut metadata);
+        let mut replay = Replay::new(&mut index, &mut data, &mut metadata, &mut tables);
         let mut reader = match LogReader::open(&*options.vfs, &path) {
             Ok(reader) => reader,
             Err(error @ StorageError::Corrupt { .. }) => {
@@ -227,7 +234,8 @@ fn read_log(options: &EngineOptions, layout: &Layout, saved: &CatalogState) -> R
         if generation <= saved.wal_head && reader.len() < crate::wal::LOG_HEADER_LEN as u64 {
             reasons.push((0..reader.len(), "the log is cut off inside its header".to_owned()));
         } else {
-            reasons.extend(damage_of(reader.end(), replay.orphans));
+            let orphans = replay.orphans + std::mem::take(&mut replay.tables.orphans);
+            reasons.extend(damage_of(reader.end(), orphans));
         }
         for (range, reason) in reasons {
             damage.extend(log_damage(options, layout, saved, &path, range, &reason)?);
@@ -235,7 +243,7 @@ fn read_log(options: &EngineOptions, layout: &Layout, saved: &CatalogState) -> R
     }
     damage.extend(missing_logs(options, saved, expected..saved.wal_head + 1));
     *write_lock(&shared) = index;
-    Ok(ReadLog { memtable, metadata, next_generation, replayed, damage })
+    Ok(ReadLog { memtable, metadata, tables, next_generation, replayed, damage })
 }
 
 /// The damaged ranges of a log, and what to say of each.
@@ -266,6 +274,7 @@ fn missing_logs(options: &EngineOptions, saved: &CatalogState, generations: Rang
         range: None,
         reason: "the file is missing; samples in it that were not yet in segments are lost".to_owned(),
         at_ms: options.clock.now_ms(),
+        table: None,
     });
     records.filter(|record| !is_told(saved, &record.file)).collect()
 }
@@ -305,6 +314,7 @@ fn log_damage(
         range: None,
         reason: reason.to_owned(),
         at_ms: options.clock.now_ms(),
+        table: None,
     }))
 }
 
@@ -318,9 +328,10 @@ fn assemble(
     writer: Option<LogWriter>,
 ) -> Result<Inner> {
     let mut rng = Rng::new(options.seed);
-    let bytes = log.memtable.heap_size();
+    let bytes = log.memtable.heap_size() + log.tables.tables.memory();
     let counters = Counters::default();
     counters.replayed_samples.store(log.replayed, Ordering::Relaxed);
+    counters.replayed_rows.store(log.tables.taken, Ordering::Relaxed);
     Ok(Inner {
         state: RwLock::new(State {
             active: Arc::new(log.memtable),
@@ -330,8 +341,8 @@ fn assemble(
         }),
         rotation: RwLock::new(()),
         committer: Committer::new(writer),
-        tables: RwLock::default(),
-        serials: Serials::default(),
+        tables: RwLock::new(log.tables.tables),
+        serials: Serials::new(log.tables.serials, log.tables.last_table),
         catalog,
         metadata: RwLock::new(log.metadata),
         cache: BlockCache::new(options.cache_bytes),
@@ -343,6 +354,8 @@ fn assemble(
         flushing: Mutex::new(()),
         merging: Mutex::new(()),
         setting_aside: Mutex::new(()),
+        persisting: Mutex::new(()),
+        reshaping: Mutex::new(()),
         next_segment_id: AtomicU64::new(saved.next_segment_id),
         next_sequence: AtomicU64::new(saved.next_sequence),
         next_tombstone: AtomicU64::new(saved.tombstones.iter().map(|t| t.id + 1).max().unwrap_or(1)),
@@ -375,9 +388,13 @@ impl Inner {
         Ok(segment)
     }
 
-    fn open_segments(&self, records: &[SegmentRecord]) -> Result<()> {
+    fn open_segments(self: &Arc<Self>, records: &[SegmentRecord]) -> Result<()> {
         let mut live = Vec::with_capacity(records.len());
         for record in records {
+            if let SegmentKind::Events(table) = record.kind {
+                self.open_table_segment(table, record)?;
+                continue;
+            }
             match self.open_segment(record) {
                 Ok(segment) => live.push(Arc::new(LiveSegment { record: record.clone(), segment })),
                 // A file that is gone is damage as well; a disk that fails to read is not.

@@ -29,6 +29,10 @@ impl Quarantine {
         self.items.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    pub(super) fn add(&self, item: QuarantineRecord) {
+        self.lock().push(item);
+    }
+
     pub(super) fn items(&self) -> Vec<QuarantineRecord> {
         self.lock().clone()
     }
@@ -40,6 +44,7 @@ impl Inner {
         self.quarantine
             .lock()
             .iter()
+            .filter(|item| item.table.is_none())
             .filter_map(|item| item.range.map(|lost| (item, lost)))
             .filter(|(_, lost)| lost.overlaps(&range))
             .map(|(item, lost)| {
@@ -71,6 +76,7 @@ impl Inner {
             range: Some(record.range),
             reason: reason.to_owned(),
             at_ms: self.options.clock.now_ms(),
+            table: None,
         };
         tracing::error!(file = %item.file, start = record.range.start, end = record.range.end, reason, "set aside");
         self.quarantine.lock().push(item.clone());

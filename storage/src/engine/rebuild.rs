@@ -10,11 +10,14 @@
 
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 
-use super::{flush::segment_record, layout::Layout, open::is_damage, options::EngineOptions};
+use super::{
+    flush::segment_record, layout::Layout, open::is_damage, options::EngineOptions, tables::rebuild::TableSurvey,
+};
 use crate::{
     Result, StorageError,
     catalog::{Catalog, CatalogEdit, QuarantineRecord, SegmentRecord},
     segment::{BlockCache, Segment},
+    table::segment::EventSegment,
     vfs::{Vfs, at_path},
     wal::{LogReader, LogWriter, generation_of, logs, set_aside},
 };
@@ -60,7 +63,8 @@ fn rebuild(options: &EngineOptions, layout: &Layout, cause: &StorageError) -> Re
     let vfs = &*options.vfs;
     tracing::error!(%cause, "the catalog is built anew from the segments and the log");
     Catalog::check_format(vfs, layout.root())?;
-    let (segments, mut quarantine) = survey_segments(options, layout)?;
+    let mut tables = TableSurvey::default();
+    let (segments, mut quarantine) = survey_segments(options, layout, &mut tables)?;
     let known: BTreeSet<String> = names(vfs, &layout.quarantine())?.into_iter().collect();
     let (wal_floor, wal_head) = survey_logs(vfs, layout, &known)?;
     let ids = segments.iter().map(|s| s.id);
@@ -73,9 +77,10 @@ fn rebuild(options: &EngineOptions, layout: &Layout, cause: &StorageError) -> Re
         range: None,
         reason: "what was known of it was lost with the catalog".to_owned(),
         at_ms: options.clock.now_ms(),
+        table: None,
     }));
     quarantine.push(keep_old_catalog(options, layout, &known, segments.len(), cause)?);
-    let contents = CatalogEdit {
+    let mut contents = CatalogEdit {
         add_segments: segments,
         wal_floor: Some(wal_floor),
         wal_head: Some(wal_head),
@@ -84,33 +89,53 @@ fn rebuild(options: &EngineOptions, layout: &Layout, cause: &StorageError) -> Re
         quarantine,
         ..CatalogEdit::default()
     };
+    tables.finish(&mut contents)?;
     Catalog::replace(Arc::clone(&options.vfs), layout.root(), &contents)
 }
 
 /// The segments that can be opened, and what to say of the files that cannot. Those are moved when the catalog names
 /// them as set aside.
-fn survey_segments(options: &EngineOptions, layout: &Layout) -> Result<(Vec<SegmentRecord>, Vec<QuarantineRecord>)> {
+fn survey_segments(
+    options: &EngineOptions,
+    layout: &Layout,
+    tables: &mut TableSurvey,
+) -> Result<(Vec<SegmentRecord>, Vec<QuarantineRecord>)> {
     let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     for name in names(&*options.vfs, &layout.segments())? {
         let Some(id) = Layout::parse_segment_name(&name) else { continue };
-        let reason = match Segment::open(&options.vfs, &layout.segment(id), BlockCache::new(0)) {
-            Ok(segment) if segment.summary().identity.id == id => {
-                whole.push(segment_record(segment.summary()));
+        let path = layout.segment(id);
+        let holds_events = EventSegment::is_one(&*options.vfs, &path)?;
+        let record =
+            if holds_events { tables.take(&options.vfs, &path, id) } else { survey_metrics(options, &path, id) };
+        let reason = match record {
+            Ok(record) => {
+                whole.push(record);
                 continue;
             }
-            Ok(segment) => format!("the file is that of segment {}", segment.summary().identity.id),
             Err(error) if is_damage(&error) => error.to_string(),
             Err(error) => return Err(error),
         };
+        let kind = if holds_events { "event" } else { "metric" };
         damaged.push(QuarantineRecord {
             file: name,
-            what: "metric segment, found while the catalog was built anew".to_owned(),
+            what: format!("{kind} segment, found while the catalog was built anew"),
             range: None,
             reason,
             at_ms: options.clock.now_ms(),
+            table: None,
         });
     }
     Ok((whole, damaged))
+}
+
+fn survey_metrics(options: &EngineOptions, path: &Path, id: u64) -> Result<SegmentRecord> {
+    let segment = Segment::open(&options.vfs, path, BlockCache::new(0))?;
+    let found = segment.summary().identity.id;
+    if found != id {
+        let reason = format!("the file is that of segment {found}");
+        return Err(StorageError::Corrupt { path: path.to_owned(), offset: 0, reason });
+    }
+    Ok(segment_record(segment.summary()))
 }
 
 /// The oldest and the newest generation of the log. When there is none, one is begun above all that were set aside, so
@@ -163,8 +188,10 @@ fn keep_old_catalog(
         range: None,
         reason: format!(
             "{cause}. It was built anew from {segments} segments and the log; what was deleted since the last merges \
-             may be there again, and metadata of metrics may be missing until it is sent again"
+             may be there again, metadata of metrics may be missing until it is sent again, and tables without rows, \
+             changes of tables without new rows, and views may be missing"
         ),
         at_ms: options.clock.now_ms(),
+        table: None,
     })
 }

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use super::metadata::MetadataTable;
+use super::{metadata::MetadataTable, tables::replay::TableReplay};
 use crate::{
     Result,
     memtable::{Index, MemtableData},
     model::{exemplar::Exemplar, histogram::Histogram, metadata::MetricMetadata},
-    wal::record::{FloatSample, RecordVisitor, decode},
+    wal::record::{FloatSample, RecordVisitor, TableRecord, decode},
 };
 
 /// Numbers in a log are below this: a higher one is damage that a checksum missed, not a reason to allocate.
@@ -18,6 +18,7 @@ pub(super) struct Replay<'a> {
     pub(super) index: &'a mut Index,
     pub(super) data: &'a mut MemtableData,
     pub(super) metadata: &'a mut MetadataTable,
+    pub(super) tables: &'a mut TableReplay,
     pairs: Numbers,
     series: Numbers,
     scratch: Vec<u32>,
@@ -50,9 +51,14 @@ impl Numbers {
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(index: &'a mut Index, data: &'a mut MemtableData, metadata: &'a mut MetadataTable) -> Self {
+    pub(super) fn new(
+        index: &'a mut Index,
+        data: &'a mut MemtableData,
+        metadata: &'a mut MetadataTable,
+        tables: &'a mut TableReplay,
+    ) -> Self {
         let (pairs, series) = (Numbers::default(), Numbers::default());
-        Self { index, data, metadata, pairs, series, scratch: Vec::new(), taken: 0, orphans: 0 }
+        Self { index, data, metadata, tables, pairs, series, scratch: Vec::new(), taken: 0, orphans: 0 }
     }
 
     fn known(&mut self, series: u32) -> Option<u32> {
@@ -116,5 +122,9 @@ impl RecordVisitor for Replay<'_> {
     fn metadata(&mut self, metric: &str, metadata: MetricMetadata) -> Result<()> {
         self.metadata.set(metric, metadata);
         Ok(())
+    }
+
+    fn table(&mut self, record: TableRecord<'_>) -> Result<()> {
+        self.tables.take(record)
     }
 }

@@ -36,6 +36,15 @@ impl ClockGuard {
 }
 
 impl Inner {
+    /// Whether the clock can be believed.
+    fn check_clock(&self) -> bool {
+        let ahead_ms = self.clock_guard.jumped_ms(&*self.options.clock);
+        if ahead_ms > CLOCK_JUMP_MS {
+            tracing::warn!(ahead_ms, "the clock jumped ahead; nothing is dropped for its age until the next start");
+        }
+        ahead_ms <= CLOCK_JUMP_MS
+    }
+
     /// Drops what is older than the retention, then the oldest segments while there are too many bytes.
     ///
     /// "Older" is measured from the newest stored sample or the clock, whichever is earlier: when samples stop coming, or
@@ -43,20 +52,16 @@ impl Inner {
     pub(super) fn enforce_retention(self: &Arc<Self>) -> Result<()> {
         self.check_writable()?;
         let _not_while_merging = exclusive(&self.merging);
+        let clock_is_believed = self.check_clock();
+        if clock_is_believed {
+            self.enforce_table_retention()?;
+        }
         let segments = Arc::clone(&read_lock(&self.state).segments);
         let mut drop_ids: Vec<u64> = Vec::new();
-        if let Some(keep) = self.options.retention_ms {
-            let clock = &*self.options.clock;
-            if self.clock_guard.jumped_ms(clock) > CLOCK_JUMP_MS {
-                tracing::warn!(
-                    ahead_ms = self.clock_guard.jumped_ms(clock),
-                    "the clock jumped ahead; nothing is dropped for its age until the next start"
-                );
-            } else {
-                let newest = segments.iter().map(|s| s.record.range.end).max().unwrap_or(i64::MIN);
-                let oldest_kept = newest.min(clock.now_ms()).saturating_sub(keep);
-                drop_ids.extend(segments.iter().filter(|s| s.record.range.end < oldest_kept).map(|s| s.record.id));
-            }
+        if let Some(keep) = self.options.retention_ms.filter(|_| clock_is_believed) {
+            let newest = segments.iter().map(|s| s.record.range.end).max().unwrap_or(i64::MIN);
+            let oldest_kept = newest.min(self.options.clock.now_ms()).saturating_sub(keep);
+            drop_ids.extend(segments.iter().filter(|s| s.record.range.end < oldest_kept).map(|s| s.record.id));
         }
         if let Some(limit) = self.options.retention_bytes {
             drop_ids.extend(over_limit(&segments, &drop_ids, limit));

@@ -17,6 +17,7 @@ pub(super) struct Counters {
     pub(super) samples_appended: AtomicU64,
     pub(super) exemplars_appended: AtomicU64,
     pub(super) replayed_samples: AtomicU64,
+    pub(super) replayed_rows: AtomicU64,
     pub(super) flushes: AtomicU64,
     pub(super) merges: AtomicU64,
     pub(super) segments_dropped: AtomicU64,
@@ -63,6 +64,18 @@ pub struct EngineStats {
     pub exemplars_appended: u64,
     /// Samples read back from the log when the engine was opened.
     pub replayed_samples: u64,
+    /// Tables.
+    pub tables: usize,
+    /// Rows of tables that count.
+    pub table_rows: u64,
+    /// Bytes of rows in memory that wait to be flushed.
+    pub table_memory_bytes: usize,
+    /// Live segments of tables.
+    pub table_segments: usize,
+    /// Bytes of live segments of tables.
+    pub table_segment_bytes: u64,
+    /// Rows read back from the log when the engine was opened.
+    pub replayed_rows: u64,
     /// Flushes since the engine was opened.
     pub flushes: u64,
     /// Merges since the engine was opened.
@@ -92,6 +105,7 @@ impl Inner {
         let memtables = || state.flushing.iter().chain([&state.active]);
         let empty = TimeRange::new(1, 0);
         let index = read_lock(state.active.index());
+        let tables = read_lock(&self.tables);
         let count = |c: &AtomicU64| c.load(Ordering::Relaxed);
         EngineStats {
             active_series: memtables().map(|m| m.active_series()).max().unwrap_or(0),
@@ -112,6 +126,12 @@ impl Inner {
             samples_appended: count(&self.counters.samples_appended),
             exemplars_appended: count(&self.counters.exemplars_appended),
             replayed_samples: count(&self.counters.replayed_samples),
+            tables: tables.iter().count(),
+            table_rows: tables.iter().map(|(_, t)| t.rows()).sum(),
+            table_memory_bytes: tables.memory(),
+            table_segments: tables.segments().count(),
+            table_segment_bytes: tables.segments().map(|live| live.record.file_len).sum(),
+            replayed_rows: count(&self.counters.replayed_rows),
             flushes: count(&self.counters.flushes),
             merges: count(&self.counters.merges),
             segments_dropped: count(&self.counters.segments_dropped),

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::AtomicU64},
 };
 
 use arrow_array::UInt32Array;
@@ -24,7 +24,9 @@ use crate::{
         check::{check_change, check_definition, check_rows, is_field},
         key::{Keys, describe},
         snapshot::TablesView,
+        wire::{ROWS_MAX, TableState, encode_rows, encode_table},
     },
+    wal::record::{RecordEncoder, TableRecord},
 };
 
 /// What to do with a row whose primary key is there already.
@@ -351,19 +353,48 @@ impl Transaction {
 
     /// All writes as the commit takes them.
     fn gather(&self) -> Result<TableWrites> {
-        let mut writes = TableWrites { seen_at: self.seen_at, ..TableWrites::default() };
+        let mut writes = TableWrites { seen_at: AtomicU64::new(self.seen_at), ..TableWrites::default() };
         for (id, staged) in &self.staged.tables {
             let base = self.bases.get(id).cloned();
             if base.is_none() && staged.definition.is_none() {
                 continue; // made and dropped again
             }
-            writes.tables.push(gather_table(*id, base, staged)?);
+            let write = gather_table(*id, base, staged)?;
+            self.encode(&write, &mut writes.records);
+            writes.tables.push(write);
         }
         for (key, body) in &self.staged.entries {
+            let (space, name) = (key.0.as_str(), key.1.as_str());
+            let record = TableRecord::Entry { space, name, body: body.as_deref() };
+            RecordEncoder::new(&mut writes.records).table(&record);
             let base = self.entry_bases.get(key).cloned().flatten();
             writes.entries.push(EntryWrite { key: key.clone(), base, body: body.clone() });
         }
         Ok(writes)
+    }
+
+    /// Appends the records of a table's definition, deletions and serial numbers.
+    fn encode(&self, write: &TableWrite, out: &mut Vec<u8>) {
+        let table = write.id.0;
+        let mut body = Vec::new();
+        match &write.definition {
+            Some(definition) if write.defines() => {
+                let definition = TableDefinition::clone(definition);
+                encode_table(&TableState { definition, next_row: 1, serials: Vec::new() }, &mut body);
+                RecordEncoder::new(out).table(&TableRecord::Table(&body));
+            }
+            Some(_) => {}
+            None => RecordEncoder::new(out).table(&TableRecord::Drop(table)),
+        }
+        let mut records = RecordEncoder::new(out);
+        if !write.deleted.is_empty() {
+            records.table(&TableRecord::Deleted { table, ids: write.deleted.clone() });
+        }
+        if write.definition.as_ref().is_some_and(|d| d.columns.iter().any(|c| c.serial)) {
+            for (column, next) in self.engine.inner().serials.lock().of(write.id) {
+                records.table(&TableRecord::Serial { table, column: column.0, next });
+            }
+        }
     }
 }
 
@@ -376,7 +407,17 @@ fn gather_table(id: TableId, base: Option<Arc<TableDefinition>>, staged: &Staged
         }
         _ => None,
     };
-    Ok(TableWrite { id, base, definition, rows, keys, deleted: staged.deleted.clone() })
+    if rows.len() > ROWS_MAX {
+        return Err(StorageError::Invalid(format!(
+            "the transaction inserts {} rows into one table, and may insert {ROWS_MAX}; commit in smaller ones",
+            rows.len()
+        )));
+    }
+    let mut encoded = Vec::new();
+    if !rows.is_empty() {
+        encode_rows(&rows, &mut encoded)?;
+    }
+    Ok(TableWrite { id, base, definition, rows, encoded, keys, deleted: staged.deleted.clone() })
 }
 
 /// Where the values of the primary key are.

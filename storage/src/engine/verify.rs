@@ -49,6 +49,18 @@ impl Inner {
             }
             report.files.push(VerifiedFile { path, len: live.record.file_len, damage });
         }
+        let events: Vec<_> = read_lock(&self.tables).segments().cloned().collect();
+        for live in events {
+            let path = self.layout.segment(live.record.id);
+            let (damage, is_lasting): (Vec<String>, bool) = match live.segment.verify() {
+                Ok(found) => (found.into_iter().map(|d| d.reason).collect(), true),
+                Err(error) => (vec![error.to_string()], is_damage(&error)),
+            };
+            if let (Some(first), true) = (damage.first(), is_lasting) {
+                self.set_aside_events(&live, first);
+            }
+            report.files.push(VerifiedFile { path, len: live.record.file_len, damage });
+        }
         for (_, path) in crate::wal::logs(&*self.options.vfs, &self.layout.wal())? {
             report.files.push(self.verify_log(path)?);
         }

@@ -2,22 +2,37 @@
 
 use std::{path::Path, sync::Arc};
 
-use crate::{Result, StorageError, encoding::Reader, vfs::VfsFile, vfs::at_path};
+use crate::{
+    Result, StorageError,
+    encoding::Reader,
+    vfs::{OpenMode, Vfs, VfsFile, at_path},
+};
 
 /// The first bytes of a segment file.
-pub(super) const SEGMENT_MAGIC: [u8; 8] = *b"CHRONSEG";
+pub(crate) const SEGMENT_MAGIC: [u8; 8] = *b"CHRONSEG";
 /// The last bytes of a segment file.
-pub(super) const SEGMENT_TRAILER_MAGIC: [u8; 8] = *b"GESNORHC";
+pub(crate) const SEGMENT_TRAILER_MAGIC: [u8; 8] = *b"GESNORHC";
 /// The format that is written, and the newest that is read.
-pub(super) const SEGMENT_VERSION: u32 = 1;
+pub(crate) const SEGMENT_VERSION: u32 = 1;
 /// Magic, version, file id, checksum.
-pub(super) const SEGMENT_HEADER_LEN: usize = 24;
+pub(crate) const SEGMENT_HEADER_LEN: usize = 24;
 /// Footer offset, footer length, file id, checksum, magic.
-pub(super) const SEGMENT_TRAILER_LEN: usize = 32;
+pub(crate) const SEGMENT_TRAILER_LEN: usize = 32;
 /// Kind, codec, payload length, stored length, checksum.
-pub(super) const BLOCK_HEADER_LEN: usize = 14;
+pub(crate) const BLOCK_HEADER_LEN: usize = 14;
 /// Longest payload of one block; longer ones are refused before they are allocated.
-pub(super) const MAX_PAYLOAD: usize = 16 << 20;
+pub(crate) const MAX_PAYLOAD: usize = 16 << 20;
+
+/// What the header says of a file.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SegmentFormat {
+    pub(crate) magic: [u8; 8],
+    /// The version that is written, and the newest that is read.
+    pub(crate) version: u32,
+}
+
+/// Files of samples.
+pub(crate) const METRIC_SEGMENT: SegmentFormat = SegmentFormat { magic: SEGMENT_MAGIC, version: SEGMENT_VERSION };
 
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
@@ -25,7 +40,7 @@ const ZSTD: u8 = 1;
 /// What a block holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
-pub(super) enum BlockKind {
+pub(crate) enum BlockKind {
     /// Timestamp columns.
     Times = 1,
     /// Chunks.
@@ -44,33 +59,64 @@ pub(super) enum BlockKind {
     Index = 8,
     /// The footer.
     Footer = 9,
+    /// Chunks of event columns, each one column's.
+    Columns = 16,
+    /// Dictionaries of event columns.
+    Dictionary = 17,
+    /// What each chunk of an event column is, and where.
+    ColumnIndex = 18,
+    /// Terms of event columns with their postings.
+    Terms = 19,
+    /// Hashes of primary keys with their rows.
+    Keys = 20,
+    /// Where the terms of each event column are.
+    TermIndex = 21,
+    /// The columns of an event segment.
+    Directory = 22,
+    /// Where the packs of an event segment are.
+    Packs = 23,
+    /// The footer of an event segment.
+    EventFooter = 24,
 }
 
 /// Where a block is in the file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct BlockRef {
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct BlockRef {
     /// Offset of its header.
-    pub(super) offset: u64,
+    pub(crate) offset: u64,
     /// Its length with the header.
-    pub(super) len: u32,
+    pub(crate) len: u32,
 }
 
 /// An open segment file and what identifies it.
 #[derive(Debug)]
-pub(super) struct BlockFile {
-    pub(super) path: Arc<Path>,
-    pub(super) file: Arc<dyn VfsFile>,
-    pub(super) file_id: u64,
+pub(crate) struct BlockFile {
+    pub(crate) path: Arc<Path>,
+    pub(crate) file: Arc<dyn VfsFile>,
+    pub(crate) file_id: u64,
 }
 
 impl BlockFile {
+    /// Opens a file and checks its two ends. Returns its length and where its footer is too.
+    pub(crate) fn open(vfs: &Arc<dyn Vfs>, path: &Path, format: SegmentFormat) -> Result<(Self, u64, BlockRef)> {
+        let file = vfs.open(path, OpenMode::Read).map_err(at_path(path))?;
+        let mut file = Self { path: path.into(), file, file_id: 0 };
+        let file_len = file.file.len().map_err(at_path(path))?;
+        if file_len < (SEGMENT_HEADER_LEN + SEGMENT_TRAILER_LEN) as u64 {
+            return Err(file.corrupt(file_len, format!("a segment of {file_len} bytes is cut off")));
+        }
+        file.file_id = read_header(&file, format)?;
+        let footer = read_trailer(&file, file_len)?;
+        Ok((file, file_len, footer))
+    }
+
     /// The error for bytes at `offset` that are not what was written.
-    pub(super) fn corrupt(&self, offset: u64, reason: impl Into<String>) -> StorageError {
+    pub(crate) fn corrupt(&self, offset: u64, reason: impl Into<String>) -> StorageError {
         StorageError::Corrupt { path: self.path.to_path_buf(), offset, reason: reason.into() }
     }
 
     /// Adds file and offset to the error of a decoder.
-    pub(super) fn at(&self, offset: u64) -> impl Fn(StorageError) -> StorageError + '_ {
+    pub(crate) fn at(&self, offset: u64) -> impl Fn(StorageError) -> StorageError + '_ {
         move |error| match error {
             StorageError::Malformed { what, reason } => self.corrupt(offset, format!("{what}: {reason}")),
             other => other,
@@ -78,7 +124,7 @@ impl BlockFile {
     }
 
     /// Reads a block, checks it against its checksum, and unpacks it.
-    pub(super) fn read(&self, at: BlockRef, kind: BlockKind) -> Result<Arc<[u8]>> {
+    pub(crate) fn read(&self, at: BlockRef, kind: BlockKind) -> Result<Arc<[u8]>> {
         let len = at.len as usize;
         if !(BLOCK_HEADER_LEN..=BLOCK_HEADER_LEN + MAX_PAYLOAD).contains(&len) {
             return Err(self.corrupt(at.offset, format!("a block of {len} bytes")));
@@ -112,12 +158,58 @@ impl BlockFile {
     }
 
     /// Reads the header of the block at `offset`: its kind and its length with the header.
-    pub(super) fn peek(&self, offset: u64) -> Result<(u8, u64)> {
+    pub(crate) fn peek(&self, offset: u64) -> Result<(u8, u64)> {
         let mut bytes = [0; BLOCK_HEADER_LEN];
         self.file.read_exact_at(&mut bytes, offset).map_err(at_path(&self.path))?;
         let header = Header::parse(&bytes).map_err(self.at(offset))?;
         Ok((header.kind, u64::from(header.stored_len) + BLOCK_HEADER_LEN as u64))
     }
+}
+
+/// Checks the file's first bytes and returns the file's id.
+fn read_header(file: &BlockFile, format: SegmentFormat) -> Result<u64> {
+    let mut bytes = [0; SEGMENT_HEADER_LEN];
+    file.file.read_exact_at(&mut bytes, 0).map_err(at_path(&file.path))?;
+    let mut reader = Reader::new(&bytes);
+    let magic: [u8; 8] = reader.array().map_err(file.at(0))?;
+    let version = reader.u32().map_err(file.at(0))?;
+    let file_id = reader.u64().map_err(file.at(0))?;
+    let checksum = reader.u32().map_err(file.at(0))?;
+    if magic != format.magic {
+        return Err(file.corrupt(0, "not a segment file"));
+    }
+    if checksum != crc32c::crc32c(&bytes[..SEGMENT_HEADER_LEN - 4]) {
+        return Err(file.corrupt(0, "the header's checksum does not fit"));
+    }
+    match version {
+        0 => Err(file.corrupt(8, "format version 0")),
+        found if found > format.version => {
+            Err(StorageError::NewerFormat { path: file.path.to_path_buf(), found, supported: format.version })
+        }
+        _ => Ok(file_id),
+    }
+}
+
+/// Checks the file's last bytes and returns where the footer is.
+fn read_trailer(file: &BlockFile, file_len: u64) -> Result<BlockRef> {
+    let at = file_len - SEGMENT_TRAILER_LEN as u64;
+    let mut bytes = [0; SEGMENT_TRAILER_LEN];
+    file.file.read_exact_at(&mut bytes, at).map_err(at_path(&file.path))?;
+    let mut reader = Reader::new(&bytes);
+    let wrong = file.at(at);
+    let footer = BlockRef { offset: reader.u64().map_err(&wrong)?, len: reader.u32().map_err(&wrong)? };
+    let file_id = reader.u64().map_err(&wrong)?;
+    let checksum = reader.u32().map_err(&wrong)?;
+    if reader.rest() != SEGMENT_TRAILER_MAGIC {
+        return Err(file.corrupt(at, "the end of the file is missing"));
+    }
+    if checksum != crc32c::crc32c(&bytes[..20]) {
+        return Err(file.corrupt(at, "the trailer's checksum does not fit"));
+    }
+    if file_id != file.file_id || footer.offset.checked_add(footer.len.into()) != Some(at) {
+        return Err(file.corrupt(at, "the trailer belongs to another file"));
+    }
+    Ok(footer)
 }
 
 struct Header {
@@ -150,21 +242,21 @@ fn checksum(file_id: u64, offset: u64, header: &[u8], stored: &[u8]) -> u32 {
 }
 
 /// Appends blocks to a new file.
-pub(super) struct BlockWriter {
-    pub(super) file: BlockFile,
+pub(crate) struct BlockWriter {
+    pub(crate) file: BlockFile,
     compressor: zstd::bulk::Compressor<'static>,
     /// The length of the file so far.
-    pub(super) len: u64,
+    pub(crate) len: u64,
     buffer: Vec<u8>,
 }
 
 impl BlockWriter {
     /// Writes the file header and is ready for blocks.
-    pub(super) fn start(file: BlockFile, zstd_level: i32) -> Result<Self> {
+    pub(crate) fn start(file: BlockFile, format: SegmentFormat, zstd_level: i32) -> Result<Self> {
         let compressor = zstd::bulk::Compressor::new(zstd_level).map_err(at_path(&file.path))?;
         let mut header = Vec::with_capacity(SEGMENT_HEADER_LEN);
-        header.extend_from_slice(&SEGMENT_MAGIC);
-        header.extend_from_slice(&SEGMENT_VERSION.to_le_bytes());
+        header.extend_from_slice(&format.magic);
+        header.extend_from_slice(&format.version.to_le_bytes());
         header.extend_from_slice(&file.file_id.to_le_bytes());
         header.extend_from_slice(&crc32c::crc32c(&header).to_le_bytes());
         file.file.write_all_at(&header, 0).map_err(at_path(&file.path))?;
@@ -172,7 +264,7 @@ impl BlockWriter {
     }
 
     /// Writes one block; it is compressed when that saves a tenth.
-    pub(super) fn write(&mut self, kind: BlockKind, payload: &[u8]) -> Result<BlockRef> {
+    pub(crate) fn write(&mut self, kind: BlockKind, payload: &[u8]) -> Result<BlockRef> {
         if payload.len() > MAX_PAYLOAD {
             let size = payload.len();
             return Err(StorageError::Invalid(format!("{size} bytes in one block of {kind:?} are over {MAX_PAYLOAD}")));
@@ -196,7 +288,7 @@ impl BlockWriter {
 
     /// Writes the trailer that points to the footer, and makes the file durable. Returns the file's length and the
     /// trailer's checksum.
-    pub(super) fn finish(self, footer: BlockRef, footer_payload: &[u8]) -> Result<(u64, u32)> {
+    pub(crate) fn finish(self, footer: BlockRef, footer_payload: &[u8]) -> Result<(u64, u32)> {
         let mut trailer = Vec::with_capacity(SEGMENT_TRAILER_LEN);
         trailer.extend_from_slice(&footer.offset.to_le_bytes());
         trailer.extend_from_slice(&footer.len.to_le_bytes());

@@ -52,7 +52,7 @@ pub struct CacheStats {
 }
 
 /// A number for a segment that is opened; no two in this process get the same, whichever cache they use.
-pub(super) fn segment_number() -> u64 {
+pub(crate) fn segment_number() -> u64 {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     NEXT.fetch_add(1, Ordering::Relaxed)
 }
@@ -79,7 +79,7 @@ impl BlockCache {
         }
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<Arc<[u8]>> {
+    pub(crate) fn get(&self, key: Key) -> Option<Arc<[u8]>> {
         let mut shard = lock(self.shard(key));
         let found = shard.blocks.get_mut(&key).map(|entry| {
             entry.asked_again = true;
@@ -91,7 +91,7 @@ impl BlockCache {
         found
     }
 
-    pub(super) fn insert(&self, key: Key, block: Arc<[u8]>) {
+    pub(crate) fn insert(&self, key: Key, block: Arc<[u8]>) {
         let size = block.len() + ENTRY_OVERHEAD;
         if size > self.shard_budget {
             return;
@@ -109,7 +109,7 @@ impl BlockCache {
     }
 
     /// Lets go of all blocks of a segment that is closed.
-    pub(super) fn forget(&self, segment: u64) {
+    pub(crate) fn forget(&self, segment: u64) {
         for shard in &self.shards {
             let mut shard = lock(shard);
             let shard = &mut *shard;

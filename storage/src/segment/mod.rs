@@ -4,8 +4,8 @@
 //! columns, series, label values, ...); a sparse index for each kind of record says which block has which numbers. The
 //! layout is described byte by byte in `storage/FORMAT.md`.
 
-mod block;
-mod cache;
+pub(crate) mod block;
+pub(crate) mod cache;
 mod chunk;
 mod index;
 mod labels;

@@ -4,10 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use super::{
     SegmentSummary,
-    block::{
-        BlockFile, BlockKind, BlockRef, SEGMENT_HEADER_LEN, SEGMENT_MAGIC, SEGMENT_TRAILER_LEN, SEGMENT_TRAILER_MAGIC,
-        SEGMENT_VERSION,
-    },
+    block::{BlockFile, BlockKind, BlockRef, METRIC_SEGMENT},
     cache::{BlockCache, segment_number},
     postings::Postings,
     records::RecordBlock,
@@ -18,7 +15,7 @@ use crate::{
     Result, StorageError,
     codec::segment::decode_segment_footer,
     encoding::{Reader, malformed},
-    vfs::{OpenMode, Vfs, at_path},
+    vfs::Vfs,
 };
 
 /// A segment that is read. In memory are the sparse indexes (a few bytes a block) and the label names; all else is read
@@ -60,14 +57,7 @@ impl Segment {
     /// [`StorageError::Corrupt`] when the file is not a whole segment, [`StorageError::NewerFormat`] when a newer program
     /// wrote it, [`StorageError::Io`] when it cannot be read.
     pub fn open(vfs: &Arc<dyn Vfs>, path: &Path, cache: Arc<BlockCache>) -> Result<Self> {
-        let file = vfs.open(path, OpenMode::Read).map_err(at_path(path))?;
-        let mut file = BlockFile { path: path.into(), file, file_id: 0 };
-        let file_len = file.file.len().map_err(at_path(path))?;
-        if file_len < (SEGMENT_HEADER_LEN + SEGMENT_TRAILER_LEN) as u64 {
-            return Err(file.corrupt(file_len, format!("a segment of {file_len} bytes is cut off")));
-        }
-        file.file_id = read_header(&file)?;
-        let footer_at = read_trailer(&file, file_len)?;
+        let (file, file_len, footer_at) = BlockFile::open(vfs, path, METRIC_SEGMENT)?;
         let payload = file.read(footer_at, BlockKind::Footer)?;
         let footer = decode_segment_footer(&payload).map_err(file.at(footer_at.offset))?;
         let [times, chunks, exemplars, series, values, postings, names] = footer.indexes;
@@ -204,50 +194,6 @@ impl Drop for Segment {
 
 const fn position(cursor: &super::records::RecordCursor<'_>) -> usize {
     cursor.position().0
-}
-
-/// Checks the file's first bytes and returns the file's id.
-fn read_header(file: &BlockFile) -> Result<u64> {
-    let mut bytes = [0; SEGMENT_HEADER_LEN];
-    file.file.read_exact_at(&mut bytes, 0).map_err(at_path(&file.path))?;
-    let mut reader = Reader::new(&bytes);
-    let magic: [u8; 8] = reader.array().map_err(file.at(0))?;
-    let version = reader.u32().map_err(file.at(0))?;
-    let file_id = reader.u64().map_err(file.at(0))?;
-    let checksum = reader.u32().map_err(file.at(0))?;
-    if magic != SEGMENT_MAGIC {
-        return Err(file.corrupt(0, "not a segment file"));
-    }
-    if checksum != crc32c::crc32c(&bytes[..SEGMENT_HEADER_LEN - 4]) {
-        return Err(file.corrupt(0, "the header's checksum does not fit"));
-    }
-    match version {
-        SEGMENT_VERSION => Ok(file_id),
-        0 => Err(file.corrupt(8, "format version 0")),
-        found => Err(StorageError::NewerFormat { path: file.path.to_path_buf(), found, supported: SEGMENT_VERSION }),
-    }
-}
-
-/// Checks the file's last bytes and returns where the footer is.
-fn read_trailer(file: &BlockFile, file_len: u64) -> Result<BlockRef> {
-    let at = file_len - SEGMENT_TRAILER_LEN as u64;
-    let mut bytes = [0; SEGMENT_TRAILER_LEN];
-    file.file.read_exact_at(&mut bytes, at).map_err(at_path(&file.path))?;
-    let mut reader = Reader::new(&bytes);
-    let wrong = file.at(at);
-    let footer = BlockRef { offset: reader.u64().map_err(&wrong)?, len: reader.u32().map_err(&wrong)? };
-    let file_id = reader.u64().map_err(&wrong)?;
-    let checksum = reader.u32().map_err(&wrong)?;
-    if reader.rest() != SEGMENT_TRAILER_MAGIC {
-        return Err(file.corrupt(at, "the end of the file is missing"));
-    }
-    if checksum != crc32c::crc32c(&bytes[..20]) {
-        return Err(file.corrupt(at, "the trailer's checksum does not fit"));
-    }
-    if file_id != file.file_id || footer.offset.checked_add(footer.len.into()) != Some(at) {
-        return Err(file.corrupt(at, "the trailer belongs to another file"));
-    }
-    Ok(footer)
 }
 
 fn read_names(file: &BlockFile, table: &Table, values: u32, series: u32) -> Result<Vec<Name>> {

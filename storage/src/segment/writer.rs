@@ -6,7 +6,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     Level, NO_TIME, SegmentIdentity, SegmentSummary, WriterOptions,
-    block::{BlockFile, BlockKind, BlockRef, BlockWriter, MAX_PAYLOAD},
+    block::{BlockFile, BlockKind, BlockRef, BlockWriter, MAX_PAYLOAD, METRIC_SEGMENT},
     chunk::{ChunkKind, cut_floats, cut_histograms, encode_float_chunk, encode_histogram_chunk},
     index::{ChunkPart, IndexBuilder, too_many},
     table::TableWriter,
@@ -52,7 +52,7 @@ impl SegmentWriter {
             Level::Merge => 3,
         };
         Ok(Self {
-            file: BlockWriter::start(BlockFile { path: path.into(), file, file_id }, zstd_level)?,
+            file: BlockWriter::start(BlockFile { path: path.into(), file, file_id }, METRIC_SEGMENT, zstd_level)?,
             times: SharedTimes::new(),
             chunks: TableWriter::new(BlockKind::Chunks, CHUNKS_BLOCK_LEN),
             exemplars: TableWriter::new(BlockKind::Exemplars, EXEMPLARS_BLOCK_LEN),

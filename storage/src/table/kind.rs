@@ -47,7 +47,8 @@ pub enum Kind {
     /// In a document: the field is there and an object without fields.
     EmptyObject,
     /// In a document: the text of a number that does not print as it was written. The number itself is in the column
-    /// of the same field of kind [`Kind::Float64`].
+    /// of the same field of kind [`Kind::Float64`]; or the text of an array of numbers of which one does not, whose
+    /// numbers are in the column of kind [`ListKind::Float64`].
     NumberText,
 }
 

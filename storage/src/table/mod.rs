@@ -7,11 +7,15 @@
 pub(crate) mod batch;
 pub(crate) mod check;
 pub mod definition;
+pub(crate) mod gather;
 pub(crate) mod key;
 pub mod kind;
 pub mod part;
 pub mod rows;
+pub mod segment;
 pub mod snapshot;
+pub(crate) mod time;
+pub mod wire;
 
 pub use check::{FIELDS_MAX, NAME_MAX};
 pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, TableId};

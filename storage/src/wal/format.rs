@@ -6,8 +6,8 @@ use crate::{Result, StorageError};
 
 /// The first bytes of every log file.
 const LOG_MAGIC: [u8; 8] = *b"CHRONWAL";
-/// The version of the format that is written, and the newest that is read.
-pub const LOG_VERSION: u32 = 1;
+/// The version of the format that is written, and the newest that is read. Version 1 has no records of tables.
+pub const LOG_VERSION: u32 = 2;
 /// Length of a log file's header in bytes; the same in every version.
 pub const LOG_HEADER_LEN: usize = 24;
 /// Length of a frame's header in bytes.
@@ -35,7 +35,7 @@ pub(super) fn decode_log_header(header: &[u8; LOG_HEADER_LEN], path: &Path) -> R
     }
     let version = u32_at(body, 8);
     match version {
-        LOG_VERSION => Ok(Some(u64_at(body, 12))),
+        1..=LOG_VERSION => Ok(Some(u64_at(body, 12))),
         0 => Ok(None),
         _ => Err(StorageError::NewerFormat { path: path.to_owned(), found: version, supported: LOG_VERSION }),
     }

@@ -372,10 +372,10 @@ fn a_marker_over_the_edge_of_a_chunk_is_found() {
 #[test]
 fn a_newer_version_is_refused() {
     let (mut bytes, _) = small_log();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let crc = crc32c::crc32c(&bytes[..20]);
     bytes[20..24].copy_from_slice(&crc.to_le_bytes());
-    assert!(matches!(read_bytes(&bytes, 7), Err(StorageError::NewerFormat { found: 2, supported: 1, .. })));
+    assert!(matches!(read_bytes(&bytes, 7), Err(StorageError::NewerFormat { found: 3, supported: 2, .. })));
 }
 
 #[test]

@@ -23,7 +23,7 @@ use crate::{
     session::Prepared,
     settings,
     statement::{self, explain::PLAN_COLUMN, insert::Place, set},
-    types::{declared_type, query_type, type_text},
+    types::{declared_type, query_field, type_text},
 };
 
 /// Parameters that a statement may have, as in the protocol.
@@ -69,8 +69,8 @@ impl Connection {
             }
         }
         let parameters = (1..=count).map(|number| match types.get(&number) {
-            Some(known) => declared_type(known).map(|t| query_type(&t)),
-            None => Ok(parameters.remove(&number).unwrap_or(DataType::Utf8View)),
+            Some(known) => declared_type(known).map(|t| query_field("", &t, true)),
+            None => Ok(parameters.remove(&number).unwrap_or_else(|| Field::new("", DataType::Utf8View, true))),
         });
         Ok(Prepared { sql: text.to_owned(), parameters: parameters.collect::<Result<_>>()?, columns })
     }
@@ -80,16 +80,16 @@ impl Connection {
         &mut self,
         query: Statement,
         types: &Types,
-        found: &mut BTreeMap<usize, DataType>,
+        found: &mut BTreeMap<usize, Field>,
     ) -> Result<SchemaRef> {
         let mut typed = query;
         cast_parameters(&mut typed, types);
         let (_, plan) = self.plan(typed, &[]).await?;
-        for (name, data_type) in plan.get_parameter_types()? {
-            if let (Some(number), Some(data_type)) = (number_of(&name), data_type)
-                && data_type != DataType::Null
+        for (name, field) in plan.get_parameter_fields()? {
+            if let (Some(number), Some(field)) = (number_of(&name), field)
+                && field.data_type() != &DataType::Null
             {
-                found.entry(number).or_insert(data_type);
+                found.entry(number).or_insert_with(|| field.as_ref().clone());
             }
         }
         Ok(Arc::clone(plan.schema().inner()))

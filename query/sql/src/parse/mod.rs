@@ -26,8 +26,9 @@ const RECURSION_LIMIT: usize = 300;
 pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
     limits::check_length(text)?;
     let dialect = PostgreSqlDialect {};
-    let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
+    let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
     limits::check_depth(&tokens)?;
+    crate::functions::rewrite_tokens(&mut tokens);
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
     while parser.consume_token(&Token::SemiColon) {}
     if parser.peek_token_ref().token == Token::EOF {

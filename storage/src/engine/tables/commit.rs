@@ -3,13 +3,17 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use roaring::RoaringTreemap;
 
-use super::{Table, Tables};
+use super::{Table, Tables, held::held};
 use crate::{
+    Result, StorageError,
     engine::{
         Inner,
         commit::{Batch, CommitFailure},
@@ -21,7 +25,14 @@ use crate::{
         check::{FIELDS_MAX, is_field},
         key::Keys,
     },
+    wal::{
+        FRAME_LIMIT,
+        record::{RecordEncoder, TableRecord},
+    },
 };
+
+/// Longest head of a record of rows: tag, table, first row, length.
+const ROWS_HEAD_MAX: usize = 1 + 5 + 10 + 10;
 
 /// A transaction on its way into the log.
 #[derive(Debug, Default)]
@@ -29,7 +40,9 @@ pub(in crate::engine) struct TableWrites {
     pub(in crate::engine) tables: Vec<TableWrite>,
     pub(in crate::engine) entries: Vec<EntryWrite>,
     /// The moment, by [`Tables::clock`], since which keys and deleted rows have to be looked at again.
-    pub(in crate::engine) seen_at: u64,
+    pub(in crate::engine) seen_at: AtomicU64,
+    /// All records of the log but those of rows, which need the rows' ids.
+    pub(in crate::engine) records: Vec<u8>,
 }
 
 /// What is written to one table.
@@ -41,6 +54,8 @@ pub(in crate::engine) struct TableWrite {
     /// The definition from now on; `None` when the table is dropped.
     pub(in crate::engine) definition: Option<Arc<TableDefinition>>,
     pub(in crate::engine) rows: Rows,
+    /// The rows as the log has them.
+    pub(in crate::engine) encoded: Vec<u8>,
     pub(in crate::engine) keys: Option<Keys>,
     pub(in crate::engine) deleted: RoaringTreemap,
 }
@@ -80,7 +95,7 @@ fn conflict(reason: String) -> CommitFailure {
 
 impl TableWrite {
     /// Whether a table is made, changed or dropped.
-    fn defines(&self) -> bool {
+    pub(in crate::engine) fn defines(&self) -> bool {
         self.base != self.definition
     }
 }
@@ -93,7 +108,7 @@ impl TableWrites {
         pending: &mut Pending<'w>,
     ) -> Result<FirstRows, CommitFailure> {
         for write in &self.tables {
-            write.check(tables, pending, self.seen_at)?;
+            write.check(tables, pending, self.seen_at.load(Ordering::SeqCst))?;
         }
         let leaves: BTreeSet<TableId> = self.tables.iter().filter(|w| w.defines()).map(|w| w.id).collect();
         for definition in self.tables.iter().filter(|w| w.defines()).filter_map(|w| w.definition.as_ref()) {
@@ -132,8 +147,25 @@ impl TableWrites {
         firsts
     }
 
+    /// Bytes that it takes in the log, or some more.
+    pub(in crate::engine) fn encoded_len(&self) -> usize {
+        self.records.len() + self.tables.iter().map(|w| w.encoded.len() + ROWS_HEAD_MAX).sum::<usize>()
+    }
+
+    /// Appends its records to a frame.
+    pub(in crate::engine) fn encode(&self, firsts: &[u64], payload: &mut Vec<u8>) {
+        payload.extend_from_slice(&self.records);
+        let mut records = RecordEncoder::new(payload);
+        for (write, first) in self.tables.iter().zip(firsts) {
+            if !write.rows.is_empty() {
+                records.table(&TableRecord::Rows { table: write.id.0, first: *first, rows: &write.encoded });
+            }
+        }
+    }
+
     /// Makes the transaction visible.
     pub(in crate::engine) fn apply(&self, tables: &mut Tables, firsts: &[u64]) {
+        tables.unsaved = true;
         for (write, first) in self.tables.iter().zip(firsts) {
             match (&write.definition, write.defines()) {
                 (None, _) => tables.drop_table(write.id),
@@ -203,13 +235,50 @@ impl TableWrite {
 
 impl Inner {
     /// Makes a transaction durable and visible.
-    pub(in crate::engine) fn commit_tables(&self, writes: TableWrites) -> crate::Result<()> {
+    pub(in crate::engine) fn commit_tables(&self, writes: TableWrites) -> Result<()> {
         self.check_writable()?;
         self.check_pressure()?;
+        let len = writes.encoded_len();
+        if len > FRAME_LIMIT {
+            return Err(StorageError::Invalid(format!(
+                "the transaction takes {len} bytes in the log, and one may take {FRAME_LIMIT}; commit in smaller ones"
+            )));
+        }
         let writes = Arc::new(writes);
-        let _no_rotation = read_lock(&self.rotation);
-        let memtable = Arc::clone(&read_lock(&self.state).active);
-        self.commit(Batch::of_tables(writes), &memtable).map_err(CommitFailure::into_error)
+        loop {
+            let committed = {
+                let _no_rotation = read_lock(&self.rotation);
+                let memtable = Arc::clone(&read_lock(&self.state).active);
+                self.commit(Batch::of_tables(Arc::clone(&writes)), &memtable)
+            };
+            match committed {
+                Err(CommitFailure::Stale) => self.look_again(&writes)?,
+                done => return done.map_err(CommitFailure::into_error),
+            }
+        }
+    }
+
+    /// Looks in all parts, with no lock held, for keys that were taken and for deleted rows that are gone.
+    fn look_again(&self, writes: &TableWrites) -> Result<()> {
+        let seen_at = read_lock(&self.tables).clock();
+        for write in &writes.tables {
+            let Some(base) = &write.base else { continue };
+            let conflict = |what: &str| StorageError::Conflict { reason: format!("{what} of table {:?}", base.name) };
+            if let Some(keys) = &write.keys {
+                let found = self.find_committed(write.id, keys)?;
+                if found.into_iter().flatten().any(|id| !write.deleted.contains(id)) {
+                    return Err(conflict("a primary key was taken"));
+                }
+            }
+            if !write.deleted.is_empty() {
+                let parts = read_lock(&self.tables).table(write.id).map(Table::parts);
+                if held(&write.deleted, &parts.unwrap_or_default())? != write.deleted {
+                    return Err(conflict("a row was changed or deleted"));
+                }
+            }
+        }
+        writes.seen_at.store(seen_at, Ordering::SeqCst);
+        Ok(())
     }
 
     /// Makes transactions visible that are in the log; returns what all rows in memory take, in bytes.

@@ -1,26 +1,82 @@
 //! Finding committed rows by their primary keys.
 
+use std::{collections::BTreeMap, sync::Arc};
+
+use roaring::RoaringTreemap;
+
+use super::{Table, events::LiveEvents};
 use crate::{
     Result, StorageError,
-    engine::Inner,
+    engine::{Inner, transaction::key_columns},
     memtable::read_lock,
-    table::{TableId, key::Keys},
+    table::{
+        BLOCK_ROWS, ColumnKey, Part, Rows, TableId,
+        key::{Keys, key_hash},
+    },
 };
 
-use super::Table;
+/// The segments of a table as they are looked into.
+struct Segments {
+    live: Vec<Arc<LiveEvents>>,
+    deleted: Arc<RoaringTreemap>,
+    columns: Vec<ColumnKey>,
+}
 
 impl Table {
     /// The row in memory that counts under a key.
     pub(super) fn find_in_memory(&self, key: &[u8]) -> Option<u64> {
-        self.active.keys.get(key).copied().filter(|id| !self.deleted.contains(*id))
+        let counts = |id: &u64| !self.deleted.contains(*id);
+        let sealed = || self.sealed.as_ref()?.find(key).filter(counts);
+        self.active.find(key).filter(counts).or_else(sealed)
     }
 }
 
 impl Inner {
     /// For each key the committed row that counts under it. Empty keys have none.
     pub(in crate::engine) fn find_committed(&self, id: TableId, keys: &Keys) -> Result<Vec<Option<u64>>> {
-        let tables = read_lock(&self.tables);
-        let Some(table) = tables.table(id) else { return Err(StorageError::UnknownTable(format!("number {id}"))) };
-        Ok(keys.iter().map(|key| table.find_in_memory(key)).collect())
+        let (mut found, segments) = {
+            let tables = read_lock(&self.tables);
+            let Some(table) = tables.table(id) else { return Err(StorageError::UnknownTable(format!("number {id}"))) };
+            let found: Vec<Option<u64>> = keys.iter().map(|key| table.find_in_memory(key)).collect();
+            // Memory and segments of one moment: a row is in one of them.
+            let (live, deleted) = (table.segments.clone(), Arc::clone(&table.deleted));
+            (found, Segments { live, deleted, columns: key_columns(&table.definition) })
+        };
+        for live in segments.live.iter().rev() {
+            segments.find(live, keys, &mut found)?;
+        }
+        Ok(found)
+    }
+}
+
+impl Segments {
+    /// Looks in one segment for the keys that are not found yet.
+    fn find(&self, live: &LiveEvents, keys: &Keys, found: &mut [Option<u64>]) -> Result<()> {
+        // By block: the row in it, and the place of the key.
+        let mut near: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        for (at, key) in keys.iter().enumerate() {
+            if found[at].is_some() || key.is_empty() {
+                continue;
+            }
+            for ordinal in live.find_key(key_hash(key))? {
+                let ordinal = ordinal as usize;
+                near.entry(ordinal / BLOCK_ROWS).or_default().push((ordinal % BLOCK_ROWS, at));
+            }
+        }
+        for (block, near) in near {
+            let columns = self.columns.iter().map(|key| Ok((key.clone(), live.read(key, block)?)));
+            let ids = live.row_ids(block)?;
+            let rows = Rows::new(ids.len(), columns.collect::<Result<_>>()?)?;
+            let places: Vec<u32> = near.iter().map(|(row, _)| *row as u32).collect();
+            let taken = rows.take(&places.into())?;
+            let held = Keys::of(&self.columns, &taken)?;
+            for ((row, at), key) in near.iter().zip(held.iter()) {
+                let id = ids.value(*row);
+                if key == keys.get(*at) && !self.deleted.contains(id) {
+                    found[*at] = Some(id);
+                }
+            }
+        }
+        Ok(())
     }
 }

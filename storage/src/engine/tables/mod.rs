@@ -4,7 +4,16 @@
 //! commit adds rows, deletions and definitions; flushes, merges, retention and quarantine change where rows are.
 
 pub(super) mod commit;
+pub(super) mod damage;
+pub(super) mod events;
+pub(super) mod flush;
+pub(super) mod held;
 pub(super) mod lookup;
+pub(super) mod merge;
+pub(super) mod rebuild;
+pub(super) mod replay;
+pub(super) mod retention;
+pub(super) mod seal;
 pub(super) mod serials;
 pub(super) mod staged;
 
@@ -15,10 +24,15 @@ use std::{
 
 use roaring::RoaringTreemap;
 
-use crate::table::{
-    ColumnKey, Part, TableDefinition, TableId, TableSnapshot, TablesView,
-    batch::{Batches, RowBatch},
-    check::is_field,
+use self::{events::LiveEvents, seal::SealedTables};
+use crate::{
+    catalog::SegmentRecord,
+    table::{
+        ColumnKey, Part, TableDefinition, TableId, TableSnapshot, TablesView,
+        batch::{Batches, RowBatch},
+        check::is_field,
+        wire::TableState,
+    },
 };
 
 /// Entries by space and name.
@@ -30,6 +44,14 @@ pub(super) struct Tables {
     all: BTreeMap<TableId, Table>,
     names: BTreeMap<String, TableId>,
     entries: Arc<Entries>,
+    /// The entries as the catalog has them.
+    saved_entries: Arc<Entries>,
+    /// Tables that the catalog still has, and their segments.
+    dropped: BTreeMap<TableId, Vec<SegmentRecord>>,
+    /// What is being flushed.
+    sealed: Option<Arc<SealedTables>>,
+    /// Whether something was written since the last rotation.
+    unsaved: bool,
     /// Rises with every change of where rows are.
     clock: u64,
 }
@@ -41,7 +63,16 @@ pub(super) struct Table {
     fields: Fields,
     /// Takes new rows.
     active: MemoryRows,
+    /// Being written to a segment.
+    sealed: Option<Arc<MemoryRows>>,
+    /// In the order of their sequence.
+    segments: Vec<Arc<LiveEvents>>,
+    /// Deleted rows that are in some part. Invariant: every one is in some part.
     deleted: Arc<RoaringTreemap>,
+    /// The deletions as the catalog has them.
+    saved_deleted: Arc<RoaringTreemap>,
+    /// The table as the catalog has it.
+    saved: Option<TableState>,
     /// The id of the next row.
     next_row: u64,
     /// When rows last went from memory to a segment, by [`Tables::clock`].
@@ -86,6 +117,11 @@ impl Tables {
         self.all.iter()
     }
 
+    /// The live segments of all tables.
+    pub(super) fn segments(&self) -> impl Iterator<Item = &Arc<LiveEvents>> {
+        self.all.values().flat_map(|table| &table.segments)
+    }
+
     pub(super) const fn entries(&self) -> &Arc<Entries> {
         &self.entries
     }
@@ -119,7 +155,10 @@ impl Tables {
 
     fn drop_table(&mut self, id: TableId) {
         self.names.retain(|_, known| *known != id);
-        self.all.remove(&id);
+        if let Some(table) = self.all.remove(&id) {
+            let segments = table.segments.iter().map(|live| live.record.clone());
+            self.dropped.entry(id).or_default().extend(segments);
+        }
     }
 
     fn put_entry(&mut self, key: (String, String), body: Option<Arc<[u8]>>) {
@@ -137,7 +176,11 @@ impl Table {
             definition,
             fields: Fields::default(),
             active: MemoryRows::default(),
+            sealed: None,
+            segments: Vec::new(),
             deleted: Arc::default(),
+            saved_deleted: Arc::default(),
+            saved: None,
             next_row: 1,
             flushed_at: 0,
             reshaped_at: 0,
@@ -163,9 +206,24 @@ impl Table {
         }
     }
 
-    fn parts(&self) -> Arc<[Arc<dyn Part>]> {
-        let build = || self.active.batches.iter().map(|b| Arc::clone(b) as Arc<dyn Part>).collect();
+    /// How many rows count.
+    pub(super) fn rows(&self) -> u64 {
+        let held: u64 = self.parts().iter().map(|part| part.len() as u64).sum();
+        held.saturating_sub(self.deleted.len())
+    }
+
+    pub(super) fn parts(&self) -> Arc<[Arc<dyn Part>]> {
+        let build = || {
+            let segments = self.segments.iter().map(|live| Arc::clone(live) as Arc<dyn Part>);
+            let memory = self.sealed.iter().flat_map(|sealed| sealed.batches.iter()).chain(self.active.batches.iter());
+            segments.chain(memory.map(|batch| Arc::clone(batch) as Arc<dyn Part>)).collect()
+        };
         Arc::clone(self.parts.get_or_init(build))
+    }
+
+    /// The deletions, and all parts, of one moment.
+    fn deletions(&self) -> (Arc<RoaringTreemap>, Arc<[Arc<dyn Part>]>) {
+        (Arc::clone(&self.deleted), self.parts())
     }
 
     /// Adds rows whose ids count from the batch's first; `keys` are theirs when the table has a primary key.
@@ -190,8 +248,13 @@ impl Table {
 }
 
 impl MemoryRows {
+    /// Memory that it takes, in bytes.
     const fn memory(&self) -> usize {
         self.batches.bytes() + self.key_bytes
+    }
+
+    fn find(&self, key: &[u8]) -> Option<u64> {
+        self.keys.get(key).copied()
     }
 }
 

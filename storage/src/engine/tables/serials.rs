@@ -1,7 +1,7 @@
 //! Serial columns: numbers that are given once.
 
 use std::{
-    collections::HashMap,
+    collections::BTreeMap,
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
@@ -11,19 +11,32 @@ use crate::{
     table::{ColumnId, TableId},
 };
 
-/// The next number of each serial column that gave some. They are given at once and not taken back, so that nobody has
-/// to wait for a transaction's end; the log takes them with the transaction that used them.
+/// The next number of each serial column that gave some, and of tables. They are given at once and not taken back, so
+/// that nobody has to wait for a transaction's end; the log takes them with the transactions that used them.
 #[derive(Debug, Default)]
 pub(in crate::engine) struct Serials(Mutex<SerialState>);
 
 #[derive(Debug, Default)]
-struct SerialState {
-    next: HashMap<(TableId, ColumnId), i64>,
-    next_table: u32,
+pub(in crate::engine) struct SerialState {
+    pub(in crate::engine) next: BTreeMap<(TableId, ColumnId), i64>,
+    /// The highest number that a table ever had.
+    pub(in crate::engine) last_table: u32,
+}
+
+impl SerialState {
+    /// The next numbers of a table's columns.
+    pub(in crate::engine) fn of(&self, table: TableId) -> impl Iterator<Item = (ColumnId, i64)> + '_ {
+        let columns = self.next.range((table, ColumnId(0))..=(table, ColumnId(u32::MAX)));
+        columns.map(|((_, column), next)| (*column, *next))
+    }
 }
 
 impl Serials {
-    fn lock(&self) -> MutexGuard<'_, SerialState> {
+    pub(in crate::engine) fn new(next: BTreeMap<(TableId, ColumnId), i64>, last_table: u32) -> Self {
+        Self(Mutex::new(SerialState { next, last_table }))
+    }
+
+    pub(in crate::engine) fn lock(&self) -> MutexGuard<'_, SerialState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -32,11 +45,9 @@ impl Inner {
     /// A number that no table had.
     pub(in crate::engine) fn next_table_id(&self) -> Result<TableId> {
         let mut serials = self.serials.lock();
-        serials.next_table = serials
-            .next_table
-            .checked_add(1)
-            .ok_or_else(|| StorageError::Invalid("no table numbers are left".to_owned()))?;
-        Ok(TableId(serials.next_table))
+        let next = serials.last_table.checked_add(1);
+        serials.last_table = next.ok_or_else(|| StorageError::Invalid("no table numbers are left".to_owned()))?;
+        Ok(TableId(serials.last_table))
     }
 
     /// The next `count` numbers of a column, up to the highest; `None` when there are not as many.
@@ -61,8 +72,7 @@ impl Inner {
     /// Lets the columns of a new table count on from those of another.
     pub(in crate::engine) fn copy_serials(&self, from: TableId, to: TableId) {
         let mut serials = self.serials.lock();
-        let copied: Vec<_> =
-            serials.next.iter().filter(|((t, _), _)| *t == from).map(|((_, c), next)| ((to, *c), *next)).collect();
+        let copied: Vec<_> = serials.of(from).map(|(column, next)| ((to, column), next)).collect();
         serials.next.extend(copied);
     }
 }

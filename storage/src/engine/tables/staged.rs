@@ -55,12 +55,15 @@ pub(in crate::engine) struct StagedTable {
     /// The newest own row of each key. It may be deleted since.
     keys: HashMap<Box<[u8]>, u64>,
     pub(in crate::engine) next_local: u64,
+    /// Whether the transaction made the table.
+    is_new: bool,
 }
 
 impl Staged {
     /// The state of a table, begun from its committed definition when this is the first write to it.
     fn table(&mut self, id: TableId, committed: &BTreeMap<TableId, Arc<TableDefinition>>) -> &mut StagedTable {
-        self.tables.entry(id).or_insert_with(|| StagedTable::new(committed.get(&id).cloned()))
+        let base = committed.get(&id);
+        self.tables.entry(id).or_insert_with(|| StagedTable::new(base.cloned(), base.is_none()))
     }
 
     /// Adds a write. `committed` has the definitions, as they were at the first write, of tables made by others.
@@ -69,7 +72,10 @@ impl Staged {
             Write::Define(definition) => {
                 self.table(definition.id, committed).definition = Some(Arc::clone(definition));
             }
-            Write::Drop(id) => *self.table(*id, committed) = StagedTable::new(None),
+            Write::Drop(id) => {
+                let table = self.table(*id, committed);
+                *table = StagedTable::new(None, table.is_new);
+            }
             Write::Insert(id, rows, keys) => self.table(*id, committed).insert(rows.clone(), keys.as_deref()),
             Write::Delete(id, ids) => self.table(*id, committed).delete(ids),
             Write::Entry(key, body) => {
@@ -84,8 +90,9 @@ impl Staged {
             Some(staged) => staged.over(&table.snapshot()),
             None => Some(table.snapshot()),
         });
-        let made = self.tables.iter().filter(|(id, _)| tables.table(**id).is_none());
-        let made = made.filter_map(|(_, staged)| staged.over(&staged.nothing()?));
+        // One that another transaction dropped meanwhile is not shown: the commit will be a conflict.
+        let made = self.tables.values().filter(|staged| staged.is_new);
+        let made = made.filter_map(|staged| staged.over(&staged.nothing()?));
         TablesView::new(committed.chain(made), self.entries_over(tables.entries()))
     }
 
@@ -105,7 +112,7 @@ impl Staged {
 }
 
 impl StagedTable {
-    fn new(definition: Option<Arc<TableDefinition>>) -> Self {
+    fn new(definition: Option<Arc<TableDefinition>>, is_new: bool) -> Self {
         Self {
             definition,
             rows: Batches::default(),
@@ -114,6 +121,7 @@ impl StagedTable {
             own_deleted: RoaringTreemap::new(),
             keys: HashMap::new(),
             next_local: LOCAL,
+            is_new,
         }
     }
 

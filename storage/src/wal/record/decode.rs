@@ -2,7 +2,7 @@
 
 use super::{
     FloatSample, HISTOGRAM_HINT_SHIFT, HISTOGRAM_IS_FLOAT, RecordVisitor, TAG_EXEMPLAR, TAG_FLOATS,
-    TAG_FLOATS_WITH_START, TAG_HISTOGRAM, TAG_METADATA, TAG_PAIR, TAG_SERIES,
+    TAG_FLOATS_WITH_START, TAG_HISTOGRAM, TAG_METADATA, TAG_PAIR, TAG_SERIES, tables,
 };
 use crate::{
     Result, StorageError,
@@ -51,7 +51,13 @@ pub fn decode(payload: &[u8], visitor: &mut impl RecordVisitor) -> Result<()> {
                 let (help, unit) = (input.text()?.to_owned(), input.text()?.to_owned());
                 visitor.metadata(metric, MetricMetadata { kind, help, unit })?;
             }
-            tag => return Err(malformed(format!("record tag {tag} is unknown"))),
+            tag => match tables::decode(tag, input.0)? {
+                Some((record, rest)) => {
+                    input.0 = rest;
+                    visitor.table(record)?;
+                }
+                None => return Err(malformed(format!("record tag {tag} is unknown"))),
+            },
         }
     }
     Ok(())

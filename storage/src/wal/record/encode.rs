@@ -2,7 +2,7 @@
 
 use super::{
     FloatSample, HISTOGRAM_HINT_SHIFT, HISTOGRAM_IS_FLOAT, TAG_EXEMPLAR, TAG_FLOATS, TAG_FLOATS_WITH_START,
-    TAG_HISTOGRAM, TAG_METADATA, TAG_PAIR, TAG_SERIES,
+    TAG_HISTOGRAM, TAG_METADATA, TAG_PAIR, TAG_SERIES, TableRecord, tables,
 };
 use crate::model::{
     exemplar::Exemplar,
@@ -147,6 +147,11 @@ impl<'a> RecordEncoder<'a> {
         out.push(metadata.kind as u8);
         text(out, &metadata.help);
         text(out, &metadata.unit);
+    }
+
+    /// What happened to a table.
+    pub fn table(&mut self, record: &TableRecord<'_>) {
+        tables::encode(record, self.out);
     }
 }
 

@@ -5,10 +5,11 @@
 
 mod decode;
 mod encode;
+mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use self::{decode::decode, encode::RecordEncoder};
+pub use self::{decode::decode, encode::RecordEncoder, tables::TableRecord};
 use crate::{
     Result,
     model::{exemplar::Exemplar, histogram::Histogram, metadata::MetricMetadata},
@@ -28,6 +29,20 @@ const TAG_HISTOGRAM: u8 = 5;
 const TAG_EXEMPLAR: u8 = 6;
 /// First byte of a record: metadata of a metric.
 const TAG_METADATA: u8 = 7;
+/// First byte of a record: a table is made or changed.
+const TAG_TABLE: u8 = 8;
+/// First byte of a record: a table is dropped.
+const TAG_TABLE_DROP: u8 = 9;
+/// First byte of a record: an entry is put.
+const TAG_ENTRY: u8 = 10;
+/// First byte of a record: an entry is taken out.
+const TAG_ENTRY_GONE: u8 = 11;
+/// First byte of a record: rows of a table.
+const TAG_ROWS: u8 = 12;
+/// First byte of a record: rows that count no longer.
+const TAG_DELETED: u8 = 13;
+/// First byte of a record: the next number of a serial column.
+const TAG_SERIAL: u8 = 14;
 
 /// Flag of a histogram record: counts are floats.
 const HISTOGRAM_IS_FLOAT: u8 = 1;
@@ -80,4 +95,9 @@ pub trait RecordVisitor {
     /// # Errors
     /// When the visitor cannot take it.
     fn metadata(&mut self, metric: &str, metadata: MetricMetadata) -> Result<()>;
+    /// What happened to a table.
+    ///
+    /// # Errors
+    /// When the visitor cannot take it.
+    fn table(&mut self, record: TableRecord<'_>) -> Result<()>;
 }

@@ -1,6 +1,7 @@
 //! Records come back as they were written; cut or changed bytes are refused or give other records, never a panic.
 
 use proptest::prelude::*;
+use roaring::RoaringTreemap;
 
 use super::*;
 use crate::{
@@ -24,6 +25,8 @@ enum Record {
     Histogram(u32, i64, i64, String),
     Exemplar(u32, Exemplar),
     Metadata(String, MetricMetadata),
+    /// By its text.
+    Table(String),
 }
 
 #[derive(Default)]
@@ -52,6 +55,10 @@ impl RecordVisitor for Collect {
     }
     fn metadata(&mut self, metric: &str, metadata: MetricMetadata) -> Result<()> {
         self.0.push(Record::Metadata(metric.to_owned(), metadata));
+        Ok(())
+    }
+    fn table(&mut self, record: TableRecord<'_>) -> Result<()> {
+        self.0.push(Record::Table(format!("{record:?}")));
         Ok(())
     }
 }
@@ -201,4 +208,27 @@ proptest! {
         let expected: Vec<Record> = samples.into_iter().map(|(s, t, st, v)| Record::Float(s, t, st, v)).collect();
         prop_assert_eq!(records, expected);
     }
+}
+
+#[test]
+fn records_of_tables_come_back() {
+    let mut ids = RoaringTreemap::from_iter([1, 5, 6, 7, 1 << 40, u64::MAX - 1]);
+    ids.insert_range(1_000..100_000);
+    let records = [
+        TableRecord::Table(b"body"),
+        TableRecord::Drop(3),
+        TableRecord::Entry { space: "view", name: "v", body: Some(b"select 1") },
+        TableRecord::Entry { space: "view", name: "v", body: None },
+        TableRecord::Rows { table: 7, first: 1 << 50, rows: b"rows" },
+        TableRecord::Deleted { table: 7, ids },
+        TableRecord::Serial { table: 1, column: 2, next: -3 },
+    ];
+    let mut payload = Vec::new();
+    records.iter().for_each(|record| RecordEncoder::new(&mut payload).table(record));
+    let mut got = Collect::default();
+    decode(&payload, &mut got).unwrap();
+    let want: Vec<_> = records.iter().map(|record| Record::Table(format!("{record:?}"))).collect();
+    assert_eq!(got.0, want);
+    let many = [TAG_DELETED, 0, 1, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
+    assert!(decode(&many, &mut Collect::default()).is_err(), "a few bytes must not take much memory");
 }

@@ -1,0 +1,185 @@
+//! Chunks: the values of one column in one block of rows, as bytes and as an Arrow array.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, ListArray, UInt32Array, cast::AsArray, new_empty_array};
+use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow_schema::{ArrowError, Field};
+use arrow_select::{concat::concat, take::take};
+
+use super::{
+    dictionary::Dictionary,
+    numbers::{decode_numbers, encode_numbers, wrong_type},
+    presence::{decode_presence, encode_presence, some_nulls, spread},
+    text::{TextColumn, TextSource, TextsAt, decode_texts, encode_texts, take_lengths},
+    zone::Zone,
+};
+use crate::{
+    Result, StorageError,
+    encoding::{Reader, encode_integers, malformed},
+    table::{Kind, ListKind},
+};
+
+/// Most elements of all lists of a chunk.
+const ELEMENTS_MAX: usize = 1 << 24;
+/// Elements that are encoded together.
+const ELEMENTS_PART: usize = 1 << 20;
+
+/// Whether values of a kind are texts or bytes.
+pub(super) const fn is_text(kind: Kind) -> bool {
+    matches!(kind, Kind::Text | Kind::Json | Kind::NumberText | Kind::Bytes | Kind::List(ListKind::Text))
+}
+
+/// Whether a kind's texts come into the term index.
+pub(super) const fn is_searched(kind: Kind) -> bool {
+    matches!(kind, Kind::Text | Kind::List(ListKind::Text))
+}
+
+/// What is known of a chunk beside its bytes.
+#[derive(Debug)]
+pub(super) struct ChunkFacts {
+    pub(super) present: u32,
+    pub(super) zone: Zone,
+    pub(super) flags: u8,
+}
+
+/// Where a chunk goes, and what its texts need.
+pub(super) struct ChunkSink<'a> {
+    pub(super) block: u32,
+    /// Whether dictionaries may grow.
+    pub(super) may_grow: bool,
+    pub(super) texts: Option<&'a mut TextColumn>,
+    pub(super) out: &'a mut Vec<u8>,
+}
+
+/// Encodes a chunk.
+pub(super) fn encode_chunk(kind: Kind, array: &ArrayRef, sink: &mut ChunkSink<'_>) -> Result<ChunkFacts> {
+    let present = (array.len() - some_nulls(array.nulls()).map_or(0, |n| n.null_count())) as u32;
+    let (zone, flags) = match kind {
+        Kind::List(of) => (Zone::default(), encode_lists(of.element(), array, sink)?),
+        _ => encode_values(kind, array, &|at| at as u32, sink)?,
+    };
+    Ok(ChunkFacts { present, zone, flags })
+}
+
+/// Encodes values that are no lists; `rows` tells in which row of the block a value is.
+fn encode_values(
+    kind: Kind,
+    array: &ArrayRef,
+    rows: &dyn Fn(usize) -> u32,
+    sink: &mut ChunkSink<'_>,
+) -> Result<(Zone, u8)> {
+    encode_presence(array.nulls(), sink.out);
+    if !is_text(kind) {
+        return Ok((encode_numbers(kind, array, sink.out)?, 0));
+    }
+    let there: Option<Vec<usize>> = some_nulls(array.nulls()).map(|nulls| nulls.valid_indices().collect());
+    let values = match (array.as_string_view_opt(), array.as_binary_view_opt()) {
+        (Some(texts), _) => gather(there.as_deref(), array.len(), |at| texts.value(at).as_bytes()),
+        (_, Some(bytes)) => gather(there.as_deref(), array.len(), |at| bytes.value(at)),
+        _ => return Err(wrong_type(array)),
+    };
+    let zone = match kind {
+        Kind::Text | Kind::Bytes => Zone::texts(values.iter().copied(), kind == Kind::Text),
+        _ => Zone::default(),
+    };
+    let Some(column) = sink.texts.as_deref_mut() else { return Err(wrong_type(array)) };
+    let rows = |number: usize| rows(there.as_ref().map_or(number, |there| there[number]));
+    let at = TextsAt { block: sink.block, rows: &rows, may_grow: sink.may_grow };
+    let flags = encode_texts(&values, &at, column, sink.out);
+    Ok((zone, flags))
+}
+
+/// The values that are there.
+fn gather<'a>(there: Option<&[usize]>, len: usize, value: impl Fn(usize) -> &'a [u8]) -> Vec<&'a [u8]> {
+    match there {
+        None => (0..len).map(value).collect(),
+        Some(there) => there.iter().map(|at| value(*at)).collect(),
+    }
+}
+
+/// Encodes lists: which are there, their lengths, and the elements of all.
+fn encode_lists(element: Kind, array: &ArrayRef, sink: &mut ChunkSink<'_>) -> Result<u8> {
+    let lists = array.as_list_opt::<i32>().ok_or_else(|| wrong_type(array))?;
+    encode_presence(lists.nulls(), sink.out);
+    let offsets = lists.value_offsets();
+    let there: Vec<usize> = match some_nulls(lists.nulls()) {
+        None => (0..lists.len()).collect(),
+        Some(nulls) => nulls.valid_indices().collect(),
+    };
+    let extent = |row: usize| offsets[row] as usize..offsets[row + 1] as usize;
+    let lengths: Vec<i64> = there.iter().map(|row| extent(*row).len() as i64).collect();
+    encode_integers(&lengths, sink.out);
+    let rows: Vec<u32> = there.iter().flat_map(|row| extent(*row).map(|_| *row as u32)).collect();
+    if rows.len() > ELEMENTS_MAX {
+        let reason = format!("{} elements in the lists of {} rows are over {ELEMENTS_MAX}", rows.len(), lists.len());
+        return Err(StorageError::Invalid(reason));
+    }
+    // A list that is null may have elements all the same.
+    let close = offsets.first().zip(offsets.last()).is_some_and(|(a, z)| (z - a) as usize == rows.len());
+    let elements = if close {
+        lists.values().slice(offsets.first().map_or(0, |a| *a as usize), rows.len())
+    } else {
+        let places: Vec<u32> = there.iter().flat_map(|row| extent(*row).map(|at| at as u32)).collect();
+        take(lists.values(), &UInt32Array::from(places), None).map_err(|e| StorageError::Invalid(e.to_string()))?
+    };
+    let mut flags = 0;
+    for start in (0..rows.len()).step_by(ELEMENTS_PART) {
+        let part = elements.slice(start, ELEMENTS_PART.min(rows.len() - start));
+        flags |= encode_values(element, &part, &|at| rows[start + at], sink)?.1;
+    }
+    Ok(flags)
+}
+
+/// Decodes the chunk of a block of `rows` rows.
+pub(super) fn decode_chunk(
+    kind: Kind,
+    chunk: &Buffer,
+    rows: usize,
+    dictionary: &dyn Fn() -> Result<Arc<Dictionary>>,
+) -> Result<ArrayRef> {
+    let mut reader = Reader::new(chunk);
+    let source = TextSource { chunk, dictionary, binary: kind == Kind::Bytes };
+    let array = match kind {
+        Kind::List(of) => decode_lists(of.element(), &mut reader, rows, &source)?,
+        _ => decode_values(kind, &mut reader, rows, &source)?,
+    };
+    reader.finish("column chunk")?;
+    Ok(array)
+}
+
+fn decode_values(kind: Kind, reader: &mut Reader<'_>, len: usize, source: &TextSource<'_>) -> Result<ArrayRef> {
+    let (nulls, count) = decode_presence(reader, len)?;
+    match is_text(kind) {
+        true => decode_texts(reader, count, nulls.as_ref(), source),
+        false => decode_numbers(kind, reader, count, nulls.as_ref()),
+    }
+}
+
+fn decode_lists(element: Kind, reader: &mut Reader<'_>, rows: usize, source: &TextSource<'_>) -> Result<ArrayRef> {
+    let wrong = |e: ArrowError| malformed("lists", e.to_string());
+    let (nulls, count) = decode_presence(reader, rows)?;
+    let lengths = take_lengths(reader, count)?;
+    let total: usize = lengths.iter().map(|l| *l as usize).sum();
+    if total > ELEMENTS_MAX {
+        return Err(malformed("lists", format!("{total} elements")));
+    }
+    let mut parts = Vec::new();
+    for start in (0..total).step_by(ELEMENTS_PART) {
+        parts.push(decode_values(element, reader, ELEMENTS_PART.min(total - start), source)?);
+    }
+    let elements = match parts.as_slice() {
+        [] => new_empty_array(&element.arrow()),
+        [only] => Arc::clone(only),
+        _ => concat(&parts.iter().map(|p| &**p).collect::<Vec<_>>()).map_err(wrong)?,
+    };
+    let mut end = 0;
+    let lengths = spread(lengths, nulls.as_ref());
+    let offsets = std::iter::once(0).chain(lengths.into_iter().map(|len| {
+        end += len as i32;
+        end
+    }));
+    let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets.collect::<Vec<i32>>()));
+    let field = Arc::new(Field::new_list_field(element.arrow(), true));
+    Ok(Arc::new(ListArray::try_new(field, offsets, elements, nulls).map_err(wrong)?))
+}

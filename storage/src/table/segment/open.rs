@@ -1,0 +1,301 @@
+//! An open event segment: the directory of its columns in memory, all else read when it is asked for.
+
+use std::{
+    ops::RangeInclusive,
+    path::Path,
+    sync::{Arc, OnceLock},
+};
+
+use arrow_array::{ArrayRef, UInt64Array, new_null_array};
+use roaring::RoaringBitmap;
+
+use super::{
+    EventSegmentSummary,
+    chunk::decode_chunk,
+    column::{Chunk, ColumnIndex, TermIndex, block_len, take_sections},
+    dictionary::{BYTES_MAX, Dictionary, ENTRIES_MAX},
+    file::PackFile,
+    footer::{EVENT_SEGMENT, Footer, decode_directory},
+    pack::{Place, decode_table},
+    terms::{Section, TermKind},
+};
+use crate::{
+    Result, StorageError,
+    encoding::{Reader, decode_blocks, malformed},
+    segment::{
+        BlockCache,
+        block::{BlockFile, BlockKind},
+        cache::segment_number,
+    },
+    table::{BLOCK_ROWS, ColumnKey, ColumnStatistics, Kind, Needle, Part},
+    vfs::{OpenMode, Vfs, at_path},
+};
+
+/// An event segment that is read. Indexes and dictionaries of the columns that were asked for stay in memory; blocks go
+/// through the block cache.
+#[derive(Debug)]
+pub struct EventSegment {
+    pub(super) file: PackFile,
+    pub(super) footer: Footer,
+    summary: EventSegmentSummary,
+    pub(super) columns: Vec<Column>,
+    keys: Arc<[ColumnKey]>,
+    row_ids: OnceLock<Arc<ColumnIndex>>,
+    key_index: OnceLock<Arc<Vec<Section>>>,
+}
+
+/// A column of an open segment.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) key: ColumnKey,
+    index_at: Place,
+    terms_at: Place,
+    index: OnceLock<Arc<ColumnIndex>>,
+    terms: OnceLock<Arc<TermIndex>>,
+    dictionary: OnceLock<Arc<Dictionary>>,
+}
+
+impl EventSegment {
+    /// Opens an event segment.
+    ///
+    /// # Errors
+    /// [`StorageError::Corrupt`] when the file is not a whole event segment, [`StorageError::NewerFormat`] when a newer
+    /// program wrote it, [`StorageError::Io`] when it cannot be read.
+    pub fn open(vfs: &Arc<dyn Vfs>, path: &Path, cache: Arc<BlockCache>) -> Result<Self> {
+        let (file, file_len, footer_at) = BlockFile::open(vfs, path, EVENT_SEGMENT)?;
+        let payload = file.read(footer_at, BlockKind::EventFooter)?;
+        let footer = Footer::decode(&payload).map_err(file.at(footer_at.offset))?;
+        let table = file.read(footer.packs, BlockKind::Packs)?;
+        let packs = decode_table(&table).map_err(file.at(footer.packs.offset))?;
+        if let Some(pack) = packs.iter().find(|p| p.at.offset.saturating_add(p.at.len.into()) > file_len) {
+            return Err(file.corrupt(footer.packs.offset, format!("a pack at {} beyond the end", pack.at.offset)));
+        }
+        let file = PackFile { file, packs, cache, number: segment_number() };
+        let directory = file.read(footer.directory, BlockKind::Directory)?;
+        let entries = decode_directory(&directory).map_err(file.at(footer.directory))?;
+        let columns: Vec<Column> = entries
+            .into_iter()
+            .map(|entry| Column {
+                key: entry.key,
+                index_at: entry.index,
+                terms_at: entry.terms,
+                index: OnceLock::new(),
+                terms: OnceLock::new(),
+                dictionary: OnceLock::new(),
+            })
+            .collect();
+        Ok(Self {
+            summary: footer.summary(columns.len(), file_len, crc32c::crc32c(&payload)),
+            keys: columns.iter().map(|c| c.key.clone()).collect(),
+            columns,
+            footer,
+            file,
+            row_ids: OnceLock::new(),
+            key_index: OnceLock::new(),
+        })
+    }
+
+    /// Whether a file says of itself that it is an event segment; it may be damaged.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn is_one(vfs: &dyn Vfs, path: &Path) -> Result<bool> {
+        let mut magic = [0; 8];
+        let file = vfs.open(path, OpenMode::Read).map_err(at_path(path))?;
+        match file.read_exact_at(&mut magic, 0) {
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(false),
+            read => read.map(|()| magic == EVENT_SEGMENT.magic).map_err(at_path(path)),
+        }
+    }
+
+    /// What the segment holds as a whole.
+    #[must_use]
+    pub const fn summary(&self) -> &EventSegmentSummary {
+        &self.summary
+    }
+
+    /// What the writer was given to keep.
+    #[must_use]
+    pub fn state(&self) -> &[u8] {
+        &self.footer.state
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.file.file.path
+    }
+
+    /// Memory that the open segment holds by itself, in bytes; blocks count in the cache. It grows with the columns that
+    /// were asked for.
+    #[must_use]
+    pub fn heap_size(&self) -> usize {
+        let columns = self.columns.iter().map(|c| {
+            size_of_val(c)
+                + c.key.field.len()
+                + c.index.get().map_or(0, |i| i.heap_size())
+                + c.terms.get().map_or(0, |t| t.heap_size())
+                + c.dictionary.get().map_or(0, |d| d.heap_size())
+        });
+        let keys = self.key_index.get().map_or(0, |k| k.iter().map(Section::heap_size).sum());
+        let row_ids = self.row_ids.get().map_or(0, |i| i.heap_size());
+        columns.sum::<usize>() + keys + row_ids + size_of_val(self.file.packs.as_slice())
+    }
+
+    pub(super) fn column(&self, key: &ColumnKey) -> Option<&Column> {
+        self.columns.binary_search_by(|c| c.key.cmp(key)).ok().and_then(|at| self.columns.get(at))
+    }
+
+    fn index_at(&self, place: Place, slot: &OnceLock<Arc<ColumnIndex>>) -> Result<Arc<ColumnIndex>> {
+        keep(slot, || {
+            let bytes = self.file.read(place, BlockKind::ColumnIndex)?;
+            ColumnIndex::decode(&bytes, self.footer.rows).map_err(self.file.at(place))
+        })
+    }
+
+    pub(super) fn index(&self, column: &Column) -> Result<Arc<ColumnIndex>> {
+        self.index_at(column.index_at, &column.index)
+    }
+
+    pub(super) fn terms(&self, column: &Column) -> Result<Arc<TermIndex>> {
+        keep(&column.terms, || match column.terms_at.len {
+            0 => Ok(TermIndex::default()),
+            _ => {
+                let bytes = self.file.read(column.terms_at, BlockKind::TermIndex)?;
+                TermIndex::decode(&bytes, self.footer.rows).map_err(self.file.at(column.terms_at))
+            }
+        })
+    }
+
+    pub(super) fn dictionary(&self, column: &Column, index: &ColumnIndex) -> Result<Arc<Dictionary>> {
+        keep(&column.dictionary, || {
+            let Some(at) = index.dictionary else {
+                return Err(malformed("texts", "numbers of a dictionary that is not there"));
+            };
+            // Lengths take at most ten bytes each.
+            if at.entries as usize > ENTRIES_MAX || at.place.len as usize > BYTES_MAX + 10 * ENTRIES_MAX + 64 {
+                return Err(malformed("dictionary", format!("{} texts in {} bytes", at.entries, at.place.len)));
+            }
+            let bytes = self.file.read(at.place, BlockKind::Dictionary)?;
+            let binary = column.key.kind == Kind::Bytes;
+            Dictionary::decode(&bytes, at.entries as usize, binary).map_err(self.file.at(at.place))
+        })
+    }
+
+    pub(super) fn row_id_index(&self) -> Result<Arc<ColumnIndex>> {
+        self.index_at(self.footer.row_id_index, &self.row_ids)
+    }
+
+    /// The sections of the key index; none when the segment has no keys.
+    pub(super) fn key_sections(&self) -> Result<Option<Arc<Vec<Section>>>> {
+        let place = self.footer.key_index;
+        if place.len == 0 {
+            return Ok(None);
+        }
+        let sections = keep(&self.key_index, || {
+            let bytes = self.file.read(place, BlockKind::TermIndex)?;
+            let mut reader = Reader::new(&bytes);
+            let sections = take_sections(&mut reader, TermKind::Keys, self.footer.rows).map_err(self.file.at(place))?;
+            reader.finish("key index").map_err(self.file.at(place))?;
+            Ok(sections)
+        });
+        sections.map(Some)
+    }
+
+    /// The values of a chunk.
+    pub(super) fn decode(&self, column: &Column, index: &ColumnIndex, chunk: &Chunk) -> Result<ArrayRef> {
+        let bytes = self.file.read(chunk.place, BlockKind::Columns)?;
+        let rows = block_len(self.footer.rows, chunk.block);
+        let array = decode_chunk(column.key.kind, &bytes, rows, &|| self.dictionary(column, index));
+        let array = array.map_err(self.file.at(chunk.place))?;
+        if rows - array.null_count() != chunk.facts.present as usize {
+            let reason =
+                format!("{} values where the index tells of {}", rows - array.null_count(), chunk.facts.present);
+            return Err(self.file.file.corrupt(self.file.offset(chunk.place), reason));
+        }
+        Ok(array)
+    }
+
+    fn block_rows(&self, block: usize) -> Result<usize> {
+        match u32::try_from(block).map(|b| block_len(self.footer.rows, b)) {
+            Ok(rows) if rows > 0 => Ok(rows),
+            _ => Err(StorageError::Invalid(format!(
+                "an event segment of {} rows has no block {block}",
+                self.footer.rows
+            ))),
+        }
+    }
+}
+
+/// What a slot holds, made when it is asked for the first time.
+fn keep<T>(slot: &OnceLock<Arc<T>>, make: impl FnOnce() -> Result<T>) -> Result<Arc<T>> {
+    if let Some(made) = slot.get() {
+        return Ok(Arc::clone(made));
+    }
+    let made = Arc::new(make()?);
+    // Another thread may have been faster; what it made is the same.
+    Ok(Arc::clone(slot.get_or_init(|| made)))
+}
+
+impl Part for EventSegment {
+    fn len(&self) -> usize {
+        self.footer.rows as usize
+    }
+
+    fn columns(&self) -> Result<Arc<[ColumnKey]>> {
+        Ok(Arc::clone(&self.keys))
+    }
+
+    fn statistics(&self, key: &ColumnKey, block: usize) -> Result<ColumnStatistics> {
+        let rows = self.block_rows(block)?;
+        let none = ColumnStatistics { nulls: rows, ..ColumnStatistics::default() };
+        let Some(column) = self.column(key) else { return Ok(none) };
+        let index = self.index(column)?;
+        let Some(chunk) = index.chunk(block) else { return Ok(none) };
+        let nulls = rows - (chunk.facts.present as usize).min(rows);
+        Ok(match chunk.facts.zone.arrays(key.kind) {
+            Some((min, max)) => {
+                ColumnStatistics { nulls, min: Some(min), max: Some(max), exact: chunk.facts.zone.exact }
+            }
+            None => ColumnStatistics { nulls, ..ColumnStatistics::default() },
+        })
+    }
+
+    fn read(&self, key: &ColumnKey, block: usize) -> Result<ArrayRef> {
+        let rows = self.block_rows(block)?;
+        let Some(column) = self.column(key) else { return Ok(new_null_array(&key.kind.arrow(), rows)) };
+        let index = self.index(column)?;
+        match index.chunk(block) {
+            Some(chunk) => self.decode(column, &index, chunk),
+            None => Ok(new_null_array(&key.kind.arrow(), rows)),
+        }
+    }
+
+    fn row_ids(&self, block: usize) -> Result<UInt64Array> {
+        let rows = self.block_rows(block)?;
+        let index = self.row_id_index()?;
+        let Some(chunk) = index.chunk(block) else {
+            return Err(self.file.file.corrupt(0, format!("block {block} has no row ids")));
+        };
+        let bytes = self.file.read(chunk.place, BlockKind::Columns)?;
+        let mut reader = Reader::new(&bytes);
+        let mut ids = Vec::with_capacity(rows);
+        let decoded = decode_blocks(&mut reader, rows, |ids_of| ids.extend_from_slice(ids_of));
+        decoded.and_then(|()| reader.finish("row ids")).map_err(self.file.at(chunk.place))?;
+        let bounds = self.row_id_bounds();
+        if ids.iter().any(|id| !bounds.contains(id)) {
+            return Err(self.file.file.corrupt(self.file.offset(chunk.place), "a row id outside the footer's bounds"));
+        }
+        Ok(UInt64Array::from(ids))
+    }
+
+    fn row_id_bounds(&self) -> RangeInclusive<u64> {
+        self.footer.row_ids.0..=self.footer.row_ids.1
+    }
+
+    fn find(&self, key: &ColumnKey, needle: &Needle<'_>) -> Result<Option<RoaringBitmap>> {
+        self.find_rows(key, needle)
+    }
+}
+
+const _: () = assert!(BLOCK_ROWS.is_multiple_of(128), "a granule of terms is in one block");

@@ -1,0 +1,423 @@
+//! Texts of one shape: hexadecimal digits, UUIDs, moments and numbers as text. They are held as what they mean, where
+//! every one of a chunk can be rebuilt to the byte.
+
+use super::text::Texts;
+use crate::{
+    Result,
+    encoding::{Reader, decode_integers, encode_integers, malformed, put_uvarint},
+};
+
+const HEX: u8 = 0;
+const UUID: u8 = 1;
+const TIME: u8 = 2;
+const NUMBER: u8 = 3;
+
+/// Longest text of hexadecimal digits.
+const HEX_MAX: usize = 128;
+/// Places of the dashes in a UUID.
+const DASHES: [usize; 4] = [8, 13, 18, 23];
+const UUID_LEN: usize = 36;
+/// Places of the pairs of digits in a UUID.
+const PAIR_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
+/// Longest text around a number or behind a time that all texts share.
+const AFFIX_MAX: usize = 64;
+/// A number with more digits may not fit.
+const DIGITS_MAX: usize = 18;
+/// Length of a date and of a date with its time.
+const DATE_LEN: usize = 10;
+const SECOND_LEN: usize = 19;
+
+/// Whether texts of this form are moments.
+pub(super) fn is_time(bytes: &[u8]) -> bool {
+    bytes.first() == Some(&TIME)
+}
+
+/// The texts by their shape, if they have one.
+pub(super) fn encode_shape(values: &[&[u8]]) -> Option<Vec<u8>> {
+    let first = values.first()?;
+    if first.len() == UUID_LEN && DASHES.iter().all(|at| first[*at] == b'-') {
+        return encode_uuids(values);
+    }
+    // A number that is short enough is better off as one.
+    encode_times(values).or_else(|| encode_numbers(values)).or_else(|| encode_hex(values))
+}
+
+/// Takes `count` texts.
+pub(super) fn decode_shape(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
+    match reader.u8()? {
+        HEX => {
+            let len = reader.length(HEX_MAX)?;
+            if len % 2 != 0 {
+                return Err(malformed("texts", "an odd number of digits"));
+            }
+            let bytes = reader.bytes(count * len / 2)?;
+            let mut text = vec![0; count * len];
+            for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+                *pair = PAIRS[usize::from(*byte)];
+            }
+            Ok(Texts::equal(len, count, text))
+        }
+        UUID => {
+            let bytes = reader.bytes(count * 16)?;
+            let mut text = vec![b'-'; count * UUID_LEN];
+            for (text, uuid) in text.as_chunks_mut::<UUID_LEN>().0.iter_mut().zip(bytes.as_chunks::<16>().0) {
+                for (at, byte) in PAIR_PLACES.into_iter().zip(uuid) {
+                    [text[at], text[at + 1]] = PAIRS[usize::from(*byte)];
+                }
+            }
+            Ok(Texts::equal(UUID_LEN, count, text))
+        }
+        TIME => decode_times(reader, count),
+        NUMBER => decode_numbers(reader, count),
+        form => Err(malformed("texts", format!("unknown shape {form}"))),
+    }
+}
+
+/// The two digits of each byte.
+const PAIRS: [[u8; 2]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
+    }
+    pairs
+};
+
+/// No digit; its high bit is set.
+const NO_DIGIT: u8 = 0xff;
+
+/// What each byte is worth as a digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        digits[PAIRS[digit][1] as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
+
+/// Packs pairs of digits, and tells in the high bit of the result whether some are none.
+fn pack_pair(high: u8, low: u8, out: &mut Vec<u8>) -> u8 {
+    let (high, low) = (DIGITS[usize::from(high)], DIGITS[usize::from(low)]);
+    out.push(high << 4 | low & 15);
+    high | low
+}
+
+fn encode_hex(values: &[&[u8]]) -> Option<Vec<u8>> {
+    let len = values.first()?.len();
+    if len == 0 || len % 2 != 0 || len > HEX_MAX {
+        return None;
+    }
+    let mut out = vec![HEX];
+    put_uvarint(&mut out, len as u64);
+    for value in values {
+        if value.len() != len {
+            return None;
+        }
+        let wrong =
+            value.as_chunks::<2>().0.iter().fold(0, |wrong, [high, low]| wrong | pack_pair(*high, *low, &mut out));
+        if wrong & 0x80 != 0 {
+            return None;
+        }
+    }
+    Some(out)
+}
+
+fn encode_uuids(values: &[&[u8]]) -> Option<Vec<u8>> {
+    let mut out = vec![UUID];
+    for value in values {
+        if value.len() != UUID_LEN || DASHES.iter().any(|at| value[*at] != b'-') {
+            return None;
+        }
+        let wrong = PAIR_PLACES.into_iter().fold(0, |wrong, at| wrong | pack_pair(value[at], value[at + 1], &mut out));
+        if wrong & 0x80 != 0 {
+            return None;
+        }
+    }
+    Some(out)
+}
+
+/// The form that all moments of a chunk share.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct TimeForm<'a> {
+    /// Between date and time; 0 when there is only a date.
+    between: u8,
+    /// Digits behind the point; none without a point.
+    digits: usize,
+    /// What follows: `Z`, an offset.
+    suffix: &'a [u8],
+}
+
+impl<'a> TimeForm<'a> {
+    fn of(text: &'a [u8]) -> Option<Self> {
+        if text.len() < DATE_LEN || text[4] != b'-' || text[7] != b'-' {
+            return None;
+        }
+        if text.len() == DATE_LEN {
+            return Some(Self { between: 0, digits: 0, suffix: &[] });
+        }
+        if text.len() < SECOND_LEN || !matches!(text[DATE_LEN], b'T' | b' ') {
+            return None;
+        }
+        let rest = &text[SECOND_LEN..];
+        let digits = match rest {
+            [b'.', digits @ ..] => digits.iter().take_while(|b| b.is_ascii_digit()).count(),
+            _ => 0,
+        };
+        let suffix = if digits > 0 { &rest[1 + digits..] } else { rest };
+        (digits <= 9 && suffix.len() <= AFFIX_MAX).then_some(Self { between: text[DATE_LEN], digits, suffix })
+    }
+
+    const fn len(&self) -> usize {
+        let point = if self.digits > 0 { 1 + self.digits } else { 0 };
+        if self.between == 0 { DATE_LEN } else { SECOND_LEN + point + self.suffix.len() }
+    }
+
+    /// The moment in the smallest unit that is written.
+    fn parse(&self, text: &[u8]) -> Option<i64> {
+        let number = |from: usize, to: usize| -> Option<i64> {
+            text.get(from..to)?.iter().try_fold(0i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+        };
+        let days = days_of(number(0, 4)?, number(5, 7)?, number(8, 10)?);
+        if self.between == 0 {
+            return Some(days);
+        }
+        let seconds = days * 86_400 + number(11, 13)? * 3_600 + number(14, 16)? * 60 + number(17, 19)?;
+        let digits = u32::try_from(self.digits).ok()?;
+        let fraction = if digits > 0 { number(SECOND_LEN + 1, SECOND_LEN + 1 + self.digits)? } else { 0 };
+        seconds.checked_mul(10i64.pow(digits))?.checked_add(fraction)
+    }
+
+    /// Appends the text of a moment; `None` when its year has not four digits.
+    fn put(&self, moment: i64, last: &mut LastDate, out: &mut Vec<u8>) -> Option<()> {
+        let unit = 10i64.pow(self.digits as u32);
+        let (days, rest) = match self.between {
+            0 => (moment, 0),
+            _ => (moment.div_euclid(86_400 * unit), moment.rem_euclid(86_400 * unit)),
+        };
+        out.extend_from_slice(last.text(days)?);
+        if self.between != 0 {
+            let (seconds, fraction) = (rest / unit, rest % unit);
+            let [hour, minute, second] = [seconds / 3_600, seconds / 60 % 60, seconds % 60].map(two_digits);
+            out.extend_from_slice(&[
+                self.between,
+                hour[0],
+                hour[1],
+                b':',
+                minute[0],
+                minute[1],
+                b':',
+                second[0],
+                second[1],
+            ]);
+            if self.digits > 0 {
+                out.push(b'.');
+                put_digits(fraction, self.digits, out);
+            }
+            out.extend_from_slice(self.suffix);
+        }
+        Some(())
+    }
+}
+
+/// A date and its text, kept because neighbours mostly have the same.
+struct LastDate {
+    days: i64,
+    text: [u8; DATE_LEN],
+}
+
+impl LastDate {
+    const fn new() -> Self {
+        Self { days: 0, text: *b"1970-01-01" }
+    }
+
+    /// The text of a date; `None` when its year has not four digits.
+    fn text(&mut self, days: i64) -> Option<&[u8]> {
+        if days != self.days {
+            let (year, month, day) = date_of(days);
+            if !(0..=9999).contains(&year) {
+                return None;
+            }
+            let [century, year, month, day] = [year / 100, year % 100, month, day].map(two_digits);
+            self.text = [century[0], century[1], year[0], year[1], b'-', month[0], month[1], b'-', day[0], day[1]];
+            self.days = days;
+        }
+        Some(&self.text)
+    }
+}
+
+/// The digits of a number below 100.
+const fn two_digits(number: i64) -> [u8; 2] {
+    let number = number as u8;
+    [b'0' + number / 10 % 10, b'0' + number % 10]
+}
+
+/// Appends a number that has so many digits, with zeros before it.
+fn put_digits(mut number: i64, digits: usize, out: &mut Vec<u8>) {
+    let mut room = [b'0'; 20];
+    let digits = digits.min(room.len());
+    for pair in room.as_chunks_mut::<2>().0.iter_mut().rev() {
+        *pair = two_digits(number % 100);
+        number /= 100;
+        if number == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&room[20 - digits..]);
+}
+
+/// Days since 1970-01-01 of a date of the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
+const fn days_of(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let of_era = year.rem_euclid(400);
+    let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
+    era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - 719_468
+}
+
+/// The inverse of [`days_of`], for days that are not so far away that no year of four digits has them.
+const fn date_of(days: i64) -> (i64, i64, i64) {
+    let days = if days > 10_000_000 || days < -10_000_000 { 10_000_000 } else { days } + 719_468;
+    let era = days.div_euclid(146_097);
+    let of_era = days.rem_euclid(146_097);
+    let year = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let year = year + era * 400 + if month <= 2 { 1 } else { 0 };
+    (year, month, of_year - (153 * shifted + 2) / 5 + 1)
+}
+
+fn encode_times(values: &[&[u8]]) -> Option<Vec<u8>> {
+    let form = TimeForm::of(values.first()?)?;
+    let mut moments = Vec::with_capacity(values.len());
+    let mut rebuilt = Vec::with_capacity(form.len());
+    let mut last = LastDate::new();
+    for value in values {
+        if value.len() != form.len() {
+            return None;
+        }
+        let moment = form.parse(value)?;
+        rebuilt.clear();
+        form.put(moment, &mut last, &mut rebuilt)?;
+        if rebuilt != *value {
+            return None;
+        }
+        moments.push(moment);
+    }
+    let mut out = vec![TIME, form.between, form.digits as u8];
+    put_uvarint(&mut out, form.suffix.len() as u64);
+    out.extend_from_slice(form.suffix);
+    encode_integers(&moments, &mut out);
+    Some(out)
+}
+
+fn decode_times(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
+    let (between, digits) = (reader.u8()?, usize::from(reader.u8()?));
+    let len = reader.length(AFFIX_MAX)?;
+    let form = TimeForm { between, digits, suffix: reader.bytes(len)? };
+    if digits > 9 || !matches!(between, 0 | b'T' | b' ') {
+        return Err(malformed("texts", "a form of moments that is not known"));
+    }
+    let mut moments = Vec::new();
+    decode_integers(reader, count, &mut moments)?;
+    let mut text = Vec::with_capacity(count * form.len());
+    let mut last = LastDate::new();
+    for moment in moments {
+        form.put(moment, &mut last, &mut text).ok_or_else(|| malformed("texts", "a year without four digits"))?;
+    }
+    Ok(Texts::equal(form.len(), count, text))
+}
+
+/// The number in a text of digits without zeros before it.
+fn number_of(text: &[u8]) -> Option<i64> {
+    if text.is_empty() || text.len() > DIGITS_MAX || (text.len() > 1 && text[0] == b'0') {
+        return None;
+    }
+    text.iter().try_fold(0i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+}
+
+fn encode_numbers(values: &[&[u8]]) -> Option<Vec<u8>> {
+    let first = values.first()?;
+    let digits = first.iter().rev().take_while(|b| b.is_ascii_digit()).count();
+    let prefix = &first[..first.len() - digits];
+    if digits == 0 || prefix.len() > AFFIX_MAX {
+        return None;
+    }
+    let numbers = values.iter().map(|value| number_of(value.strip_prefix(prefix)?)).collect::<Option<Vec<_>>>()?;
+    let mut out = vec![NUMBER];
+    put_uvarint(&mut out, prefix.len() as u64);
+    out.extend_from_slice(prefix);
+    encode_integers(&numbers, &mut out);
+    Some(out)
+}
+
+fn decode_numbers(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
+    let len = reader.length(AFFIX_MAX)?;
+    let prefix = reader.bytes(len)?;
+    let mut numbers = Vec::new();
+    decode_integers(reader, count, &mut numbers)?;
+    let mut text = Vec::with_capacity(count * (prefix.len() + 8));
+    let mut lengths = Vec::with_capacity(count);
+    for number in numbers {
+        if number < 0 {
+            return Err(malformed("texts", "a number below 0"));
+        }
+        let digits = number.checked_ilog10().unwrap_or(0) as usize + 1;
+        text.extend_from_slice(prefix);
+        put_digits(number, digits, &mut text);
+        lengths.push((prefix.len() + digits) as u32);
+    }
+    Ok(Texts::Bytes { lengths, bytes: text.into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shape(values: &[&str]) -> Option<u8> {
+        let texts: Vec<&[u8]> = values.iter().map(|v| v.as_bytes()).collect();
+        let bytes = encode_shape(&texts)?;
+        let mut reader = Reader::new(&bytes);
+        let Texts::Bytes { lengths, bytes: text } = decode_shape(&mut reader, values.len()).unwrap() else { panic!() };
+        assert!(reader.is_empty());
+        assert_eq!(text.as_slice(), values.concat().as_bytes());
+        assert!(lengths.iter().zip(values).all(|(len, v)| *len as usize == v.len()));
+        Some(bytes[0])
+    }
+
+    #[test]
+    fn shapes_are_seen_and_rebuilt() {
+        assert_eq!(shape(&["550e8400-e29b-41d4-a716-446655440000"]), Some(UUID));
+        assert_eq!(shape(&["550e8400-e29b-41d4-a716-44665544000G"]), None);
+        assert_eq!(shape(&["00ff", "beef"]), Some(HEX));
+        assert_eq!(shape(&["00ff", "beeF"]), None);
+        assert_eq!(shape(&["2026-01-31T23:59:59.123Z", "1969-12-31T00:00:00.000Z"]), Some(TIME));
+        assert_eq!(shape(&["2024-02-29 00:00:00+02:00", "0000-01-01 00:00:00+02:00"]), Some(TIME));
+        assert_eq!(shape(&["9999-12-31", "1970-01-01"]), Some(TIME));
+        assert_eq!(shape(&["2023-02-29", "1970-01-01"]), None);
+        assert_eq!(shape(&["2026-01-31T23:59:60Z"]), None);
+        assert_eq!(shape(&["2026-01-31T23:59:59.123Z", "2026-01-31T23:59:59.1Z"]), None);
+        assert_eq!(shape(&["9999-12-31T23:59:59.999999999Z"]), None);
+        assert_eq!(shape(&["user_12", "user_0", "user_999999999999999999"]), Some(NUMBER));
+        assert_eq!(shape(&["user_12", "user_012"]), None);
+        assert_eq!(shape(&["7", "-7"]), None);
+        assert_eq!(shape(&["", "a"]), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn dates_round_trip(days in -700_000i64..2_900_000) {
+            let (year, month, day) = date_of(days);
+            proptest::prop_assert_eq!(days_of(year, month, day), days);
+        }
+
+        #[test]
+        fn any_bytes_decode_or_fail(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80), count in 0usize..40) {
+            let _ = decode_shape(&mut Reader::new(&bytes), count);
+        }
+    }
+}

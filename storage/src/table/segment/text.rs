@@ -1,0 +1,321 @@
+//! Chunks of texts and bytes: numbers of a dictionary, texts of one shape, or the bytes as they are.
+
+use std::sync::Arc;
+
+use arrow_array::{Array, ArrayRef, BinaryArray, BinaryViewArray, StringArray, StringViewArray, UInt32Array};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow_select::take::take;
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::xxh3_64;
+
+use super::{
+    dictionary::{Dictionary, DictionaryBuilder, ENTRY_LEN_MAX},
+    presence::spread,
+    shapes::{decode_shape, encode_shape, is_time},
+    terms::{TermBuilder, exact_term, is_tokenised, is_word, tokens},
+};
+use crate::{
+    Result,
+    encoding::{Reader, decode_blocks, encode_integers, malformed, put_uvarint},
+};
+
+const DICTIONARY: u8 = 0;
+const LOCAL: u8 = 1;
+const SHAPE: u8 = 2;
+const PLAIN: u8 = 3;
+
+/// Texts that a dictionary takes in before it is known that they repeat.
+const FIRST_ENTRIES: usize = 64;
+/// Entries up to which a dictionary takes texts that repeat inside a chunk only.
+const EAGER_ENTRIES: usize = 4_096;
+
+/// Set when texts of the chunk are in the term index as wholes only, so that their words are not found.
+pub(super) const WHOLE_ONLY: u8 = 1;
+/// Set when texts of the chunk are in no index.
+pub(super) const UNINDEXED: u8 = 2;
+
+/// What a text column gathers while it is written.
+pub(super) struct TextColumn {
+    pub(super) dictionary: DictionaryBuilder,
+    /// Which blocks have each number of the dictionary.
+    pub(super) codes: TermBuilder,
+    /// Which granules have each term; none for a kind that is not searched.
+    pub(super) terms: Option<TermBuilder>,
+}
+
+/// Where the texts of a chunk are.
+pub(super) struct TextsAt<'a> {
+    /// The block of rows.
+    pub(super) block: u32,
+    /// The row of each text inside its block.
+    pub(super) rows: &'a dyn Fn(usize) -> u32,
+    /// Whether dictionaries may grow.
+    pub(super) may_grow: bool,
+}
+
+/// The texts of a chunk that differ.
+struct Distinct {
+    hashes: Vec<u64>,
+    /// Of each text the number of what it is equal to.
+    codes: Vec<u32>,
+    /// Of each number the first text that has it.
+    firsts: Vec<u32>,
+}
+
+impl Distinct {
+    fn of(values: &[&[u8]]) -> Self {
+        let hashes: Vec<u64> = values.iter().map(|v| xxh3_64(v)).collect();
+        let mut firsts: Vec<u32> = Vec::new();
+        let mut table: HashTable<u32> = HashTable::with_capacity(values.len().min(1024));
+        let mut codes = Vec::with_capacity(values.len());
+        for (at, value) in values.iter().enumerate() {
+            let found = table.find(hashes[at], |code| values[firsts[*code as usize] as usize] == *value).copied();
+            let code = found.unwrap_or_else(|| {
+                let code = firsts.len() as u32;
+                firsts.push(at as u32);
+                table.insert_unique(hashes[at], code, |code| hashes[firsts[*code as usize] as usize]);
+                code
+            });
+            codes.push(code);
+        }
+        Self { hashes, codes, firsts }
+    }
+
+    fn repeats(&self) -> bool {
+        self.firsts.len() * 2 <= self.codes.len()
+    }
+}
+
+/// Appends the texts of a chunk and returns [`WHOLE_ONLY`] and [`UNINDEXED`] as they apply.
+pub(super) fn encode_texts(values: &[&[u8]], at: &TextsAt<'_>, column: &mut TextColumn, out: &mut Vec<u8>) -> u8 {
+    if values.is_empty() {
+        return 0;
+    }
+    let distinct = Distinct::of(values);
+    let shape = encode_shape(values);
+    if let Some(codes) = shared_codes(values, &distinct, shape.as_ref().map(Vec::len), at.may_grow, column) {
+        for code in &codes {
+            column.codes.add(u64::from(*code), at.block);
+        }
+        out.push(DICTIONARY);
+        encode_integers(&distinct.codes.iter().map(|c| i64::from(codes[*c as usize])).collect::<Vec<_>>(), out);
+        return 0;
+    }
+    let timed = shape.as_ref().is_some_and(|s| is_time(s));
+    let mut best = Vec::new();
+    match shape {
+        Some(shape) => {
+            best.push(SHAPE);
+            best.extend_from_slice(&shape);
+        }
+        None => {
+            best.push(PLAIN);
+            put_texts(values.iter().copied(), &mut best);
+        }
+    }
+    if distinct.repeats() {
+        let mut local = vec![LOCAL];
+        put_uvarint(&mut local, distinct.firsts.len() as u64);
+        put_texts(distinct.firsts.iter().map(|at| values[*at as usize]), &mut local);
+        encode_integers(&distinct.codes.iter().map(|c| i64::from(*c)).collect::<Vec<_>>(), &mut local);
+        if local.len() < best.len() {
+            best = local;
+        }
+    }
+    out.extend_from_slice(&best);
+    match &mut column.terms {
+        None => 0,
+        // Moments are looked for by range, for which there are the bounds.
+        Some(_) if timed => UNINDEXED,
+        Some(terms) => index(values, &distinct, at, terms),
+    }
+}
+
+/// The numbers in the column's dictionary of a chunk's texts that differ, if the dictionary is the place for them.
+fn shared_codes(
+    values: &[&[u8]],
+    distinct: &Distinct,
+    shape_len: Option<usize>,
+    may_grow: bool,
+    column: &mut TextColumn,
+) -> Option<Vec<u32>> {
+    let texts = || distinct.firsts.iter().map(|at| (distinct.hashes[*at as usize], values[*at as usize]));
+    let dictionary = &mut column.dictionary;
+    let (mut new, mut bytes) = (0, 0);
+    // Most chunks of a column whose texts do not repeat are seen to be such by the first few.
+    let limit = (values.len() / 2).max(FIRST_ENTRIES.saturating_sub(dictionary.len()));
+    for (hash, text) in texts() {
+        if dictionary.code(hash, text).is_none() {
+            new += 1;
+            bytes += text.len();
+            if text.len() > ENTRY_LEN_MAX || new > limit {
+                return None;
+            }
+        }
+    }
+    if new > 0 && !(may_grow && dictionary.has_room(new, bytes)) {
+        return None;
+    }
+    if new * 2 > distinct.firsts.len() && dictionary.len() + new > EAGER_ENTRIES {
+        return None;
+    }
+    let width = (dictionary.len() + new).next_power_of_two().ilog2() as usize;
+    if shape_len.is_some_and(|len| len < values.len() * width / 8 + bytes) {
+        return None;
+    }
+    Some(
+        texts().map(|(hash, text)| dictionary.code(hash, text).unwrap_or_else(|| dictionary.add(hash, text))).collect(),
+    )
+}
+
+/// Puts the texts of a chunk into the term index.
+fn index(values: &[&[u8]], distinct: &Distinct, at: &TextsAt<'_>, terms: &mut TermBuilder) -> u8 {
+    let mut flags = 0;
+    let mut words: Vec<u64> = Vec::new();
+    // Of each number the granule for which its terms were added last.
+    let mut done = vec![u32::MAX; distinct.firsts.len()];
+    for (i, (text, code)) in values.iter().zip(&distinct.codes).enumerate() {
+        let granule = terms.granule(at.block, (at.rows)(i));
+        if std::mem::replace(&mut done[*code as usize], granule) == granule {
+            continue;
+        }
+        let Ok(text) = std::str::from_utf8(text) else { continue };
+        words.clear();
+        if is_tokenised(text) {
+            tokens(text, |term| words.push(term));
+        } else if !is_word(text) {
+            flags |= WHOLE_ONLY;
+        }
+        if words.is_empty() {
+            words.push(exact_term(text));
+        }
+        words.iter().for_each(|term| terms.add(*term, granule));
+    }
+    flags
+}
+
+fn put_texts<'a>(texts: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
+    encode_integers(&texts.clone().map(|t| t.len() as i64).collect::<Vec<_>>(), out);
+    texts.for_each(|t| out.extend_from_slice(t));
+}
+
+/// Takes lengths of texts, together not more than a view can reach.
+pub(super) fn take_lengths(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>> {
+    let mut lengths = Vec::with_capacity(count);
+    let mut sum = 0u64;
+    let mut wrong = false;
+    decode_blocks(reader, count, |block| {
+        for len in block {
+            wrong |= *len > i32::MAX as u64;
+            sum = sum.saturating_add(*len);
+            lengths.push(*len as u32);
+        }
+    })?;
+    if wrong || sum > i32::MAX as u64 {
+        return Err(malformed("texts", "longer than a column may be"));
+    }
+    Ok(lengths)
+}
+
+/// Texts that were taken, without their nulls.
+pub(super) enum Texts {
+    /// Numbers of texts in another array.
+    Codes { texts: ArrayRef, codes: Vec<u32> },
+    /// Their lengths, and their bytes one after another.
+    Bytes { lengths: Vec<u32>, bytes: Buffer },
+}
+
+impl Texts {
+    /// Texts of one length.
+    pub(super) fn equal(len: usize, count: usize, bytes: Vec<u8>) -> Self {
+        Self::Bytes { lengths: vec![len as u32; count], bytes: Buffer::from_vec(bytes) }
+    }
+
+    /// The array of views: nothing is copied but what fits a view.
+    pub(super) fn array(self, nulls: Option<&NullBuffer>, binary: bool) -> Result<ArrayRef> {
+        let wrong = |e: arrow_schema::ArrowError| malformed("texts", e.to_string());
+        match self {
+            Self::Codes { texts, codes } => {
+                if codes.iter().copied().max().is_some_and(|max| max as usize >= texts.len()) {
+                    return Err(malformed("texts", "a number that is not in the dictionary"));
+                }
+                let codes = UInt32Array::try_new(ScalarBuffer::from(spread(codes, nulls)), nulls.cloned());
+                take(&texts, &codes.map_err(wrong)?, None).map_err(wrong)
+            }
+            Self::Bytes { lengths, bytes } => {
+                let lengths = spread(lengths, nulls);
+                let mut end = 0u64;
+                let mut offsets = Vec::with_capacity(lengths.len() + 1);
+                offsets.push(0i32);
+                for len in lengths {
+                    end += u64::from(len);
+                    offsets.push(i32::try_from(end).map_err(|_| malformed("texts", "longer than a column may be"))?);
+                }
+                if end > bytes.len() as u64 {
+                    return Err(malformed("texts", format!("{} bytes for {end}", bytes.len())));
+                }
+                let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
+                let bytes = bytes.slice_with_length(0, end as usize);
+                let nulls = nulls.cloned();
+                Ok(if binary {
+                    Arc::new(BinaryViewArray::from(&BinaryArray::try_new(offsets, bytes, nulls).map_err(wrong)?))
+                } else {
+                    Arc::new(StringViewArray::from(&StringArray::try_new(offsets, bytes, nulls).map_err(wrong)?))
+                })
+            }
+        }
+    }
+}
+
+/// What texts are decoded with.
+pub(super) struct TextSource<'a> {
+    /// The whole chunk, which the array's views point into.
+    pub(super) chunk: &'a Buffer,
+    /// The column's dictionary, read when it is needed.
+    pub(super) dictionary: &'a dyn Fn() -> Result<Arc<Dictionary>>,
+    /// Whether it is a column of bytes.
+    pub(super) binary: bool,
+}
+
+/// Takes `count` texts and lays them where `nulls` says.
+pub(super) fn decode_texts(
+    reader: &mut Reader<'_>,
+    count: usize,
+    nulls: Option<&NullBuffer>,
+    source: &TextSource<'_>,
+) -> Result<ArrayRef> {
+    if count == 0 {
+        let none = Texts::Bytes { lengths: Vec::new(), bytes: Buffer::from_vec(Vec::<u8>::new()) };
+        return none.array(nulls, source.binary);
+    }
+    let texts = match reader.u8()? {
+        DICTIONARY => {
+            let dictionary = (source.dictionary)()?;
+            Texts::Codes { texts: Arc::clone(&dictionary.texts), codes: take_codes(reader, count)? }
+        }
+        LOCAL => {
+            let number = reader.length(count)?;
+            let texts = take_texts(reader, number, source.chunk)?.array(None, source.binary)?;
+            Texts::Codes { texts, codes: take_codes(reader, count)? }
+        }
+        SHAPE => decode_shape(reader, count)?,
+        PLAIN => take_texts(reader, count, source.chunk)?,
+        form => return Err(malformed("texts", format!("unknown form {form}"))),
+    };
+    texts.array(nulls, source.binary)
+}
+
+fn take_texts(reader: &mut Reader<'_>, count: usize, chunk: &Buffer) -> Result<Texts> {
+    let lengths = take_lengths(reader, count)?;
+    let len = lengths.iter().map(|l| *l as usize).sum();
+    let start = chunk.len() - reader.rest().len();
+    reader.bytes(len)?;
+    Ok(Texts::Bytes { lengths, bytes: chunk.slice_with_length(start, len) })
+}
+
+/// Numbers above 32 bits become the highest one, which no dictionary has.
+fn take_codes(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>> {
+    let mut codes = Vec::with_capacity(count);
+    decode_blocks(reader, count, |block| codes.extend(block.iter().map(|v| u32::try_from(*v).unwrap_or(u32::MAX))))?;
+    Ok(codes)
+}

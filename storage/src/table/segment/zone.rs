@@ -1,0 +1,259 @@
+//! The bounds of a chunk's values, as its index keeps them and as queries get them.
+
+use std::sync::Arc;
+
+use arrow_array::{
+    ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array,
+    Int32Array, Int64Array, StringViewArray, Time64MicrosecondArray, TimestampMicrosecondArray,
+    TimestampNanosecondArray,
+};
+
+use crate::{
+    Result,
+    encoding::{Reader, malformed, put_ivarint, put_uvarint},
+    table::{Kind, kind::DECIMAL_DIGITS},
+};
+
+/// Bytes that a bound of texts keeps.
+const PREFIX: usize = 32;
+
+const NONE: u8 = 0;
+const INTEGERS: u8 = 1;
+const FLOATS: u8 = 2;
+const DECIMALS: u8 = 3;
+const TEXTS: u8 = 4;
+/// Added when the bounds are values that occur.
+const EXACT: u8 = 8;
+
+/// The lowest and the highest value.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) enum Bounds {
+    /// Not known.
+    #[default]
+    None,
+    /// Integers, times, and booleans as 0 and 1.
+    Integers(i64, i64),
+    /// Floats of either width.
+    Floats(f64, f64),
+    /// Decimals without their point.
+    Decimals(i128, i128),
+    /// Texts and bytes; no value is below the first, none above the second.
+    Texts(Box<[u8]>, Box<[u8]>),
+}
+
+/// Bounds, and whether they are values that occur.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub(super) struct Zone {
+    pub(super) bounds: Bounds,
+    pub(super) exact: bool,
+}
+
+impl Zone {
+    pub(super) fn integers(values: impl Iterator<Item = i64> + Clone) -> Self {
+        match (values.clone().min(), values.max()) {
+            (Some(min), Some(max)) => Self { bounds: Bounds::Integers(min, max), exact: true },
+            _ => Self::default(),
+        }
+    }
+
+    pub(super) fn decimals(values: &[i128]) -> Self {
+        match (values.iter().min(), values.iter().max()) {
+            (Some(min), Some(max)) => Self { bounds: Bounds::Decimals(*min, *max), exact: true },
+            _ => Self::default(),
+        }
+    }
+
+    /// NaNs do not count; where one is, the bounds answer no min and max, for SQL sorts NaN above all. Minus zero is
+    /// below zero.
+    pub(super) fn floats(values: &[f64]) -> Self {
+        let numbers = || values.iter().copied().filter(|v| !v.is_nan());
+        match (numbers().min_by(f64::total_cmp), numbers().max_by(f64::total_cmp)) {
+            (Some(min), Some(max)) => {
+                Self { bounds: Bounds::Floats(min, max), exact: !values.iter().any(|v| v.is_nan()) }
+            }
+            _ => Self::default(),
+        }
+    }
+
+    /// Of texts, or bytes when `text` is false. Long ones are cut: the lowest to a prefix, the highest to what is above
+    /// all that begin with it.
+    pub(super) fn texts<'a>(values: impl Iterator<Item = &'a [u8]> + Clone, text: bool) -> Self {
+        let (Some(min), Some(max)) = (values.clone().min(), values.max()) else { return Self::default() };
+        let low = if text { cut(min) } else { min.get(..PREFIX).unwrap_or(min) };
+        let high = match max.len() <= PREFIX {
+            true => Some(max.to_vec()),
+            false if text => above_text(cut(max)),
+            false => above_bytes(max.get(..PREFIX).unwrap_or(max)),
+        };
+        match high {
+            Some(high) => {
+                let exact = low.len() == min.len() && max.len() <= PREFIX;
+                Self { bounds: Bounds::Texts(low.into(), high.into()), exact }
+            }
+            None => Self::default(),
+        }
+    }
+
+    /// Whether a text may be among the values.
+    pub(super) fn may_hold(&self, text: &str) -> bool {
+        match &self.bounds {
+            Bounds::Texts(low, high) => &**low <= text.as_bytes() && text.as_bytes() <= &**high,
+            _ => true,
+        }
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        let exact = if self.exact { EXACT } else { 0 };
+        match &self.bounds {
+            Bounds::None => out.push(NONE),
+            Bounds::Integers(min, max) => {
+                out.push(INTEGERS | exact);
+                put_ivarint(out, *min);
+                put_uvarint(out, (*max as u64).wrapping_sub(*min as u64));
+            }
+            Bounds::Floats(min, max) => {
+                out.push(FLOATS | exact);
+                out.extend_from_slice(&min.to_bits().to_le_bytes());
+                out.extend_from_slice(&max.to_bits().to_le_bytes());
+            }
+            Bounds::Decimals(min, max) => {
+                out.push(DECIMALS | exact);
+                out.extend_from_slice(&min.to_le_bytes());
+                out.extend_from_slice(&max.to_le_bytes());
+            }
+            Bounds::Texts(min, max) => {
+                out.push(TEXTS | exact);
+                for text in [min, max] {
+                    put_uvarint(out, text.len() as u64);
+                    out.extend_from_slice(text);
+                }
+            }
+        }
+    }
+
+    pub(super) fn take(reader: &mut Reader<'_>) -> Result<Self> {
+        let head = reader.u8()?;
+        let text = |reader: &mut Reader<'_>| -> Result<Box<[u8]>> {
+            let len = reader.length(PREFIX)?;
+            Ok(reader.bytes(len)?.into())
+        };
+        let bounds = match head & !EXACT {
+            NONE => Bounds::None,
+            INTEGERS => {
+                let min = reader.ivarint()?;
+                Bounds::Integers(min, (min as u64).wrapping_add(reader.uvarint()?) as i64)
+            }
+            FLOATS => Bounds::Floats(f64::from_bits(reader.u64()?), f64::from_bits(reader.u64()?)),
+            DECIMALS => Bounds::Decimals(i128::from_le_bytes(reader.array()?), i128::from_le_bytes(reader.array()?)),
+            TEXTS => Bounds::Texts(text(reader)?, text(reader)?),
+            _ => return Err(malformed("bounds", format!("unknown form {head}"))),
+        };
+        Ok(Self { bounds, exact: head & EXACT != 0 })
+    }
+
+    /// The bounds as arrays of one value.
+    pub(super) fn arrays(&self, kind: Kind) -> Option<(ArrayRef, ArrayRef)> {
+        match &self.bounds {
+            Bounds::None => None,
+            Bounds::Integers(min, max) => Some((integer(kind, *min)?, integer(kind, *max)?)),
+            Bounds::Floats(min, max) => Some((float(kind, *min)?, float(kind, *max)?)),
+            Bounds::Decimals(min, max) => Some((decimal(kind, *min)?, decimal(kind, *max)?)),
+            Bounds::Texts(min, max) => Some((text(kind, min)?, text(kind, max)?)),
+        }
+    }
+}
+
+/// The longest prefix of whole characters that is kept.
+fn cut(text: &[u8]) -> &[u8] {
+    let Some(prefix) = text.get(..PREFIX + 1) else { return text };
+    let end = (0..=PREFIX).rev().find(|at| prefix[*at] & 0xc0 != 0x80).unwrap_or(0);
+    &prefix[..end]
+}
+
+/// The lowest text that is above all that begin with `prefix`, if there is one.
+fn above_text(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut chars: Vec<char> = std::str::from_utf8(prefix).ok()?.chars().collect();
+    while let Some(last) = chars.pop() {
+        let next = if last == '\u{d7ff}' { Some('\u{e000}') } else { char::from_u32(last as u32 + 1) };
+        if let Some(next) = next {
+            chars.push(next);
+            let text: String = chars.iter().collect();
+            if text.len() <= PREFIX {
+                return Some(text.into_bytes());
+            }
+            chars.pop();
+        }
+    }
+    None
+}
+
+/// The lowest bytes that are above all that begin with `prefix`, if there are any.
+fn above_bytes(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut bytes = prefix.to_vec();
+    while let Some(last) = bytes.pop() {
+        if last < u8::MAX {
+            bytes.push(last + 1);
+            return Some(bytes);
+        }
+    }
+    None
+}
+
+fn integer(kind: Kind, value: i64) -> Option<ArrayRef> {
+    Some(match kind {
+        Kind::Bool | Kind::Null | Kind::EmptyObject => Arc::new(BooleanArray::from(vec![value != 0])),
+        Kind::Int16 => Arc::new(Int16Array::from(vec![i16::try_from(value).ok()?])),
+        Kind::Int32 => Arc::new(Int32Array::from(vec![i32::try_from(value).ok()?])),
+        Kind::Date => Arc::new(Date32Array::from(vec![i32::try_from(value).ok()?])),
+        Kind::Int64 => Arc::new(Int64Array::from(vec![value])),
+        Kind::Time => Arc::new(Time64MicrosecondArray::from(vec![value])),
+        Kind::Micros => Arc::new(TimestampMicrosecondArray::from(vec![value])),
+        Kind::Nanos => Arc::new(TimestampNanosecondArray::from(vec![value])),
+        _ => return None,
+    })
+}
+
+fn float(kind: Kind, value: f64) -> Option<ArrayRef> {
+    match kind {
+        Kind::Float32 => Some(Arc::new(Float32Array::from(vec![value as f32]))),
+        Kind::Float64 => Some(Arc::new(Float64Array::from(vec![value]))),
+        _ => None,
+    }
+}
+
+fn decimal(kind: Kind, value: i128) -> Option<ArrayRef> {
+    let Kind::Decimal(scale) = kind else { return None };
+    let array = Decimal128Array::from(vec![value]).with_precision_and_scale(DECIMAL_DIGITS, scale as i8);
+    Some(Arc::new(array.ok()?))
+}
+
+fn text(kind: Kind, value: &[u8]) -> Option<ArrayRef> {
+    match kind {
+        Kind::Text => Some(Arc::new(StringViewArray::from(vec![std::str::from_utf8(value).ok()?]))),
+        Kind::Bytes => Some(Arc::new(BinaryViewArray::from(vec![value]))),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_is_outside(texts in proptest::collection::vec("[a\u{7f}\u{7ff}\u{d7ff}\u{ffff}\u{10ffff}]{0,40}", 1..8)) {
+            let zone = Zone::texts(texts.iter().map(|t| t.as_bytes()), true);
+            for text in &texts {
+                proptest::prop_assert!(zone.may_hold(text));
+            }
+            let mut bytes = Vec::new();
+            zone.put(&mut bytes);
+            proptest::prop_assert_eq!(Zone::take(&mut Reader::new(&bytes)).unwrap(), zone.clone());
+            if let Bounds::Texts(low, high) = &zone.bounds {
+                proptest::prop_assert!(std::str::from_utf8(low).is_ok() && std::str::from_utf8(high).is_ok());
+                let exact = |t: &[u8]| texts.iter().any(|x| x.as_bytes() == t);
+                proptest::prop_assert!(!zone.exact || exact(low) && exact(high));
+            }
+        }
+    }
+}

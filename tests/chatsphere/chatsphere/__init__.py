@@ -1,0 +1,1 @@
+"""The analytics code of the ChatSphere deployment, written anew around its statements."""
