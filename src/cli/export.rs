@@ -1,4 +1,4 @@
-//! `chronolith export`: samples of a server or a data directory as text with timestamps.
+//! `chronolith export`: samples of a server or a data directory as text with timestamps; with `--table`, its events.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::{
     answer::{AnswerSeries, AnswerValue, ApiError, PointValue, read_api},
     error::CliError,
+    export_events,
     http_client::HttpClient,
     progress::Progress,
     query::{Moments, ask_server},
@@ -28,6 +29,7 @@ use super::{
 };
 use crate::{
     Db,
+    events::ExportFormat,
     ingest::exposition::{ExpositionWriter, Format},
 };
 
@@ -37,10 +39,14 @@ Examples:
   $ chronolith export --data-dir ./data -o metrics.txt
   $ chronolith export --start -1h '{job=\"api\"}' up
   $ chronolith export --format prometheus --data-dir ./data '{__name__=~\"http_.*\"}'
+  $ chronolith export --data-dir ./data --table clicks -o clicks.ndjson
+  $ chronolith export --table clicks --format csv --start -1h
 
 What `chronolith import` reads of it is what was exported. The text formats cannot carry everything: stale markers and \
 exemplars are left out (the stale markers are counted), and native histograms are refused with the series named.
-From a server, the time range needs a --start; a data directory is exported whole without one.
+With --table the events of that table are exported: as the JSON objects that they were, with the field _time where they have \
+no time of their own, or as CSV, a column a field.
+Of samples from a server, the time range needs a --start; a data directory is exported whole without one.
 Exit codes: 0 exported, 1 failed, 2 usage.";
 
 /// Text is handed on in pieces of about this size.
@@ -55,6 +61,10 @@ enum TextFormat {
     Openmetrics,
     /// Prometheus text: timestamps in milliseconds
     Prometheus,
+    /// Events: a JSON object a line
+    Ndjson,
+    /// Events: comma-separated values
+    Csv,
 }
 
 /// Options of `export`.
@@ -62,6 +72,9 @@ enum TextFormat {
 pub(crate) struct ExportArgs {
     /// Which series, such as up or '{job="api"}'; several are joined [default: all]
     selectors: Vec<String>,
+    /// Export the events of this table
+    #[arg(long, value_name = "NAME", conflicts_with = "selectors")]
+    table: Option<String>,
     #[command(flatten)]
     source: SourceArgs,
     /// The first time
@@ -70,9 +83,9 @@ pub(crate) struct ExportArgs {
     /// The last time [default: now from a server, the last sample from a data directory]
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     end: Option<TimeSpec>,
-    /// The text format
-    #[arg(long, value_enum, default_value_t = TextFormat::Openmetrics)]
-    format: TextFormat,
+    /// The text format [default: openmetrics for samples, ndjson for events]
+    #[arg(long, value_enum)]
+    format: Option<TextFormat>,
     /// Write to this file [default: standard output]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -100,6 +113,11 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), CliError> {
     if matches!((start, end), (Some(start), Some(end)) if end < start) {
         return Err(CliError::Usage("--end is before --start".to_owned()));
     }
+    if let Some(table) = &args.table {
+        let format = args.event_format()?;
+        let (mut out, name) = args.output()?;
+        return export_events::run(source, table, format, (start, end), &mut out, |e| written(&name, e));
+    }
     let mut exporter = Exporter::create(args)?;
     match source {
         Source::Directory(db) => {
@@ -114,6 +132,38 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), CliError> {
         }
     }
     exporter.finish()
+}
+
+impl ExportArgs {
+    fn text_format(&self) -> Result<Format, CliError> {
+        match self.format {
+            None | Some(TextFormat::Openmetrics) => Ok(Format::OpenMetrics),
+            Some(TextFormat::Prometheus) => Ok(Format::Prometheus),
+            Some(TextFormat::Ndjson | TextFormat::Csv) => {
+                Err(CliError::Usage("events are in tables: name one by --table NAME".to_owned()))
+            }
+        }
+    }
+
+    fn event_format(&self) -> Result<ExportFormat, CliError> {
+        match self.format {
+            None | Some(TextFormat::Ndjson) => Ok(ExportFormat::Ndjson),
+            Some(TextFormat::Csv) => Ok(ExportFormat::Csv),
+            Some(TextFormat::Openmetrics | TextFormat::Prometheus) => {
+                Err(CliError::Usage("a table's events are exported as ndjson or csv".to_owned()))
+            }
+        }
+    }
+
+    /// Where the text goes to, and its name for messages.
+    fn output(&self) -> Result<(Box<dyn Write>, String), CliError> {
+        let Some(path) = &self.output else {
+            return Ok((Box::new(io::stdout()), "standard output".to_owned()));
+        };
+        let name = path.display().to_string();
+        let file = File::create(path).map_err(|e| CliError::io(name.clone(), e))?;
+        Ok((Box::new(BufWriter::new(file)), name))
+    }
 }
 
 fn from_directory(exporter: &mut Exporter, db: &Db, selectors: &[Selector], range: TimeRange) -> Result<(), CliError> {
@@ -223,18 +273,8 @@ fn api<T: serde::de::DeserializeOwned>(answer: super::http_client::Answer) -> Re
 
 impl Exporter {
     fn create(args: &ExportArgs) -> Result<Self, CliError> {
-        let (out, out_name): (Box<dyn Write>, String) = match &args.output {
-            None => (Box::new(io::stdout()), "standard output".to_owned()),
-            Some(path) => {
-                let name = path.display().to_string();
-                let file = File::create(path).map_err(|e| CliError::io(name.clone(), e))?;
-                (Box::new(BufWriter::new(file)), name)
-            }
-        };
-        let format = match args.format {
-            TextFormat::Openmetrics => Format::OpenMetrics,
-            TextFormat::Prometheus => Format::Prometheus,
-        };
+        let format = args.text_format()?;
+        let (out, out_name) = args.output()?;
         Ok(Self {
             text: ExpositionWriter::new(format),
             out,

@@ -6,6 +6,7 @@ mod completions;
 mod demo;
 mod error;
 mod export;
+mod export_events;
 mod http_client;
 mod import;
 mod open;
@@ -59,10 +60,10 @@ enum Command {
     /// Ask PromQL of a server or a data directory
     #[command(after_help = query::HELP)]
     Query(query::QueryArgs),
-    /// Import text with timestamps, or the data directory of a Prometheus
+    /// Import text with timestamps, the data directory of a Prometheus, or events
     #[command(after_help = import::HELP)]
     Import(import::ImportArgs),
-    /// Export samples as text with timestamps
+    /// Export samples as text with timestamps, or the events of a table
     #[command(after_help = export::HELP)]
     Export(export::ExportArgs),
     /// Look into and after a data directory

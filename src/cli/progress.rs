@@ -15,6 +15,8 @@ const SHOWN_AFTER: Duration = Duration::from_secs(1);
 /// Counts done work of a known or unknown size, and samples on the side.
 pub(crate) struct Progress {
     what: &'static str,
+    /// What is counted on the side.
+    unit: &'static str,
     started: Instant,
     bar: ProgressBar,
     shown: bool,
@@ -33,7 +35,13 @@ impl Progress {
         // The templates are constant and valid; the default style serves as well.
         bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what);
-        Self { what, started: Instant::now(), bar, shown: !stderr_is_terminal(), samples: 0 }
+        Self { what, unit: "samples", started: Instant::now(), bar, shown: !stderr_is_terminal(), samples: 0 }
+    }
+
+    /// Counts something else than samples on the side.
+    pub(crate) fn counting(mut self, unit: &'static str) -> Self {
+        self.unit = unit;
+        self
     }
 
     /// Notes that this much more is done.
@@ -44,7 +52,7 @@ impl Progress {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
             self.shown = true;
         }
-        self.bar.set_message(format!("{} samples/s", thousands(self.rate())));
+        self.bar.set_message(format!("{} {}/s", thousands(self.rate()), self.unit));
     }
 
     fn rate(&self) -> u64 {
@@ -56,11 +64,12 @@ impl Progress {
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();
         note(&format!(
-            "{}: {} samples in {:.1} s ({} samples/s)",
+            "{}: {} {unit} in {:.1} s ({} {unit}/s)",
             self.what,
             thousands(self.samples),
             self.started.elapsed().as_secs_f64(),
-            thousands(self.rate())
+            thousands(self.rate()),
+            unit = self.unit
         ));
     }
 }

@@ -5,11 +5,7 @@ use std::sync::Arc;
 
 use arrow_array::{
     Array, ArrayRef, BinaryViewArray, Date32Array, Float64Array, ListArray, StringViewArray, TimestampMicrosecondArray,
-    TimestampNanosecondArray,
-    builder::StringViewBuilder,
-    cast::AsArray as _,
-    new_empty_array,
-    types::{Float64Type, Int64Type},
+    TimestampNanosecondArray, builder::StringViewBuilder, cast::AsArray as _, new_empty_array, types::Float64Type,
 };
 use arrow_buffer::OffsetBuffer;
 use arrow_cast::{
@@ -18,9 +14,11 @@ use arrow_cast::{
 };
 use arrow_schema::{DataType, Field};
 use chronolith_storage::{
-    document::{canonical, compact, time},
+    document::{canonical, compact},
     table::{ColumnType, Kind, ListKind},
 };
+
+use crate::ingest::events::time_of;
 
 /// Most characters of a value that a message shows.
 const SHOWN: usize = 100;
@@ -193,28 +191,11 @@ fn uuid(text: &str) -> Result<String, String> {
 
 /// The values as times in nanoseconds: texts and numbers as documents' times are read.
 fn moments(values: &ArrayRef, from: Kind) -> Result<Vec<Option<i64>>, Refused> {
-    let read = |row: usize| -> Option<i64> {
-        match from {
-            Kind::Text => time::from_text(values.as_string_view_opt()?.value(row)),
-            Kind::Int64 => time::from_number(&values.as_primitive_opt::<Int64Type>()?.value(row).to_string()),
-            Kind::Float64 => time::from_number(&values.as_primitive_opt::<Float64Type>()?.value(row).to_string()),
-            Kind::Nanos => Some(values.as_primitive_opt::<arrow_array::types::TimestampNanosecondType>()?.value(row)),
-            Kind::Micros => {
-                let micros = values.as_primitive_opt::<arrow_array::types::TimestampMicrosecondType>()?.value(row);
-                micros.checked_mul(1_000)
-            }
-            Kind::Date => {
-                let day = values.as_primitive_opt::<arrow_array::types::Date32Type>()?.value(row);
-                i64::from(day).checked_mul(DAY_NANOS)
-            }
-            _ => None,
-        }
-    };
     let each = (0..values.len()).map(|row| {
         if values.is_null(row) {
             return Ok(None);
         }
-        read(row).map(Some).ok_or_else(|| refuse(row, format!("{} is no time", shown(values, row))))
+        time_of(from, values, row).map(Some).ok_or_else(|| refuse(row, format!("{} is no time", shown(values, row))))
     });
     each.collect()
 }

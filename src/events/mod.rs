@@ -2,6 +2,8 @@
 
 mod convert;
 mod defaults;
+#[cfg(feature = "server")]
+mod export;
 mod fit;
 
 #[cfg(test)]
@@ -12,7 +14,7 @@ use std::sync::Arc;
 use chronolith_storage::{
     StorageError,
     document::{DocumentOptions, encode_path},
-    engine::{Engine, OnConflict},
+    engine::{Engine, OnConflict, Transaction},
     table::{ColumnType, TableDefinition},
 };
 
@@ -20,7 +22,9 @@ use crate::{
     error::{Error, Result},
     ingest::events::{EventError, EventReader, ReadOptions},
 };
-pub(crate) use fit::Fit;
+#[cfg(feature = "server")]
+pub(crate) use export::{Export, ExportFormat};
+use fit::Fit;
 
 /// How often rows are appended anew when another transaction changes the table meanwhile.
 const TRIES: usize = 10;
@@ -60,35 +64,45 @@ fn append_once<'a>(
     open: &dyn Fn(&ReadOptions) -> Result<EventReader<'a>, EventError>,
 ) -> Result<AppendSummary> {
     let mut transaction = engine.begin();
+    let arrival = engine.options().clock.now_ms().saturating_mul(NANOS_PER_MS);
+    let summary = insert(&mut transaction, table, time_field, arrival, open)?;
+    if summary.rows == 0 {
+        // A table is not made for nothing.
+        return Ok(AppendSummary::default());
+    }
+    transaction.commit()?;
+    Ok(summary)
+}
+
+/// Inserts what a reader gives in a transaction, which is left to commit. `arrival` is the time of rows that have none, in
+/// nanoseconds since the Unix epoch.
+pub(crate) fn insert<'a>(
+    transaction: &mut Transaction,
+    table: &str,
+    time_field: Option<&str>,
+    arrival: i64,
+    open: &dyn Fn(&ReadOptions) -> Result<EventReader<'a>, EventError>,
+) -> Result<AppendSummary> {
     let existing = transaction.tables().table(table).map(|t| Arc::clone(&t.definition));
     let created = existing.is_none();
     let definition = match existing {
         Some(definition) => definition,
         None => transaction.create_table(TableDefinition::dynamic(table))?,
     };
-    let arrival = engine.options().clock.now_ms().saturating_mul(NANOS_PER_MS);
     let options = read_options(&definition, time_field, arrival)?;
     let mut reader = open(&options)?;
     let fit = Fit::new(&definition, arrival);
     let mut rows = 0;
     while let Some(batch) = reader.next_batch()? {
-        let batch = fit.rows(batch, rows, &mut transaction)?;
+        let batch = fit.rows(batch, rows, transaction)?;
         rows += batch.len();
         transaction.insert(definition.id, batch, OnConflict::Refuse)?;
     }
-    if rows == 0 {
-        return Ok(AppendSummary::default());
-    }
-    transaction.commit()?;
     Ok(AppendSummary { rows: rows as u64, created })
 }
 
 /// How events for a table are read.
-pub(crate) fn read_options(
-    definition: &TableDefinition,
-    time_field: Option<&str>,
-    arrival: i64,
-) -> Result<ReadOptions> {
+fn read_options(definition: &TableDefinition, time_field: Option<&str>, arrival: i64) -> Result<ReadOptions> {
     let is_json = |t: &ColumnType| matches!(t, ColumnType::Json | ColumnType::Jsonb);
     let json = definition.columns.iter().filter(|c| is_json(&c.column_type)).map(|c| c.name.clone());
     let mut document = DocumentOptions { arrival, json_fields: json.collect(), ..DocumentOptions::default() };

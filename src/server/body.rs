@@ -102,6 +102,12 @@ impl FrameSender {
         self.0.blocking_send(Ok(part.into())).map_err(|_| io::ErrorKind::BrokenPipe.into())
     }
 
+    /// Whether the client went away.
+    #[cfg(feature = "sql")]
+    pub(crate) fn is_closed(&self) -> bool {
+        self.0.is_closed()
+    }
+
     /// Ends the reply in a way that the client can see: the connection breaks instead of ending well.
     pub(crate) fn fail(self, error: impl std::error::Error + Send + Sync + 'static) {
         // Nobody is left to tell when the client is gone already.

@@ -107,7 +107,7 @@ pub struct Limits {
     pub max_headers: usize,
     /// Bytes of a request's body as it is sent (413).
     pub max_body_bytes: usize,
-    /// Bytes of a remote-write or remote-read body after decompression (413).
+    /// Bytes of a body after decompression (413).
     pub max_decoded_bytes: usize,
     /// Bytes of a form sent as a body (413).
     pub max_form_bytes: usize,

@@ -35,6 +35,7 @@ pub(crate) struct Counters {
     pub(crate) exemplars_appended: AtomicU64,
     pub(crate) samples_refused: AtomicU64,
     pub(crate) samples_with_invalid_labels: AtomicU64,
+    pub(crate) events_appended: AtomicU64,
 }
 
 impl Counters {
@@ -48,6 +49,7 @@ impl Counters {
             exemplars_appended: AtomicU64::new(0),
             samples_refused: AtomicU64::new(0),
             samples_with_invalid_labels: AtomicU64::new(0),
+            events_appended: AtomicU64::new(0),
         }
     }
 

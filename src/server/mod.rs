@@ -12,6 +12,7 @@ mod compress;
 pub mod config;
 mod cors;
 mod counters;
+mod events;
 pub(crate) mod exposition;
 mod json;
 mod listen;
@@ -25,6 +26,9 @@ mod respond;
 mod router;
 mod routes;
 mod serve;
+#[cfg(feature = "sql")]
+mod sql;
+mod storage_status;
 mod work;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc};

@@ -16,6 +16,9 @@ use super::{app::App, params::Params, respond::ApiError};
 pub(crate) struct Request<'a> {
     pub(crate) app: &'a Arc<App>,
     pub(crate) headers: &'a HeaderMap,
+    /// Whether it only asks: its method is GET or HEAD.
+    #[cfg_attr(not(feature = "sql"), expect(dead_code, reason = "only SQL tells reading from writing by it"))]
+    pub(crate) is_get: bool,
     pub(crate) params: &'a Params,
     /// The body of a route that reads a protocol's own bytes; empty for forms.
     pub(crate) body: &'a [u8],

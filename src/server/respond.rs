@@ -84,6 +84,12 @@ impl ApiError {
         Self::new(ErrorType::Internal, error.to_string())
     }
 
+    /// What is told.
+    #[cfg(feature = "sql")]
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// A parameter that cannot be used.
     pub(crate) fn invalid(parameter: &str, reason: impl std::fmt::Display) -> Self {
         Self::bad_data(format!("invalid parameter {parameter:?}: {reason}"))

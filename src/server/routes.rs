@@ -2,7 +2,10 @@
 
 use hyper::Method;
 
+#[cfg(feature = "sql")]
+use super::sql;
 use super::{
+    events,
     prometheus::{
         admin, exemplars, federate, format_query, health, labels, metadata, own_metrics, parse_query, query, read,
         series, status, write,
@@ -28,6 +31,10 @@ const fn raw(path: &'static str, class: Class, handler: Handler) -> Route {
 /// Every path; those that are asked for most stand first.
 pub(crate) static ROUTES: &[Route] = &[
     raw("/api/v1/write", Class::Write, write::write),
+    raw("/api/v1/events/:table", Class::Write, events::append),
+    route("/api/v1/events/:table/export", GET, Class::Query, events::export),
+    #[cfg(feature = "sql")]
+    Route { methods: GET_POST, ..raw("/api/v1/sql", Class::Query, sql::answer) },
     route("/api/v1/query", GET_POST, Class::Query, query::instant),
     route("/api/v1/query_range", GET_POST, Class::Query, query::range),
     route("/api/v1/labels", GET_POST, Class::Query, labels::names),

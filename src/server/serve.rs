@@ -156,10 +156,11 @@ async fn run(
         let app = Arc::clone(&app);
         move || {
             let body = if route.accepts == Accepts::Raw { &*received_body.bytes } else { &[] };
-            let (params, cancel) = (&params, &flag);
+            let (headers, params, cancel) = (&headers, &params, &flag);
+            let is_get = method == Method::GET || method == Method::HEAD;
             let request =
-                Request { app: &app, headers: &headers, params, body, open_segment: &open_segment, received, cancel };
-            (route.handler)(&request).map(|reply| finish(reply, &headers))
+                Request { app: &app, headers, is_get, params, body, open_segment: &open_segment, received, cancel };
+            (route.handler)(&request).map(|reply| finish(reply, headers))
         }
     };
     let Some(pool) = app.work.pool(route.class) else {

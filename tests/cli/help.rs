@@ -46,6 +46,9 @@ fn fixtures(dir: &Path) {
     fs::write(dir.join("queries.test"), "load 1m\n  up 1x5\n\neval instant at 5m up\n  up 1\n").unwrap();
     fs::write(dir.join("rules_test.yml"), RULES_TEST).unwrap();
     succeed(dir, &["import", "--data-dir", "data", "metrics.txt"]);
+    fs::write(dir.join("clicks.ndjson"), "{\"page\":\"/\",\"user\":{\"id\":7}}\n").unwrap();
+    fs::write(dir.join("orders.csv"), "ordered_at,total\n2023-11-14T22:13:20Z,12.50\n").unwrap();
+    succeed(dir, &["import", "--data-dir", "data", "--table", "clicks", "clicks.ndjson"]);
 }
 
 const RULES_TEST: &str = "tests:
@@ -70,6 +73,7 @@ fn every_example_runs() {
     let has_blocks = prometheus_data(dir);
     let server = Serving::serve(dir, &["--data-dir", "served"]);
     succeed(dir, &["import", "--url", &server.url, "metrics.txt"]);
+    succeed(dir, &["import", "--url", &server.url, "--table", "clicks", "clicks.ndjson"]);
     let mut all = Vec::new();
     helps(dir, &[], &mut all);
     assert!(all.len() >= 12, "{:?}", all.iter().map(|(name, _)| name).collect::<Vec<_>>());

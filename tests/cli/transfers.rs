@@ -144,3 +144,55 @@ fn the_blocks_of_a_prometheus_are_imported() {
     assert_eq!(samples("d"), samples("t"));
     println!("1 case");
 }
+
+#[test]
+fn events_that_are_exported_come_back_the_same() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    let first = "{\"a\":{\"b\":1.50,\"c\":[1,2]},\"timestamp\":\"2023-11-14T22:13:20Z\"}\n\
+                 {\"a\":\"x,y\",\"n\":null,\"timestamp\":1700000001}\n";
+    fs::write(at("first.ndjson"), first).unwrap();
+    succeed(dir.path(), &["import", "--data-dir", "one", "--table", "e", "first.ndjson"]);
+    succeed(dir.path(), &["export", "--data-dir", "one", "--table", "e", "-o", "second.ndjson"]);
+    assert_eq!(fs::read_to_string(at("second.ndjson")).unwrap(), first);
+
+    let server = Serving::serve(dir.path(), &["--data-dir", "two"]);
+    let done = run(dir.path(), &["import", "--url", &server.url, "--table", "e", "second.ndjson"]);
+    assert!(text(&done.stderr).contains("imported: 2 events"), "{}", text(&done.stderr));
+    succeed(dir.path(), &["export", "--url", &server.url, "--table", "e", "-o", "third.ndjson"]);
+    assert_eq!(fs::read_to_string(at("third.ndjson")).unwrap(), first);
+    let later = ["export", "--url", &server.url, "--table", "e", "--format", "csv", "--start", "1700000001"];
+    assert_eq!(succeed(dir.path(), &later), "_time,a,a.b,a.c,n,timestamp\n,\"x,y\",,,,1700000001\n");
+}
+
+#[test]
+fn csv_is_imported_in_pieces_with_its_names() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut all = "when,text\n".to_owned();
+    for n in 0..40_000 {
+        all.push_str(&format!("{},\"line one {n}\nline two, {}\"\n", 1_700_000_000 + n, "x".repeat(200)));
+    }
+    fs::write(dir.path().join("e.csv"), &all).unwrap();
+    succeed(dir.path(), &["import", "--data-dir", "d", "--table", "e", "--time-field", "when", "e.csv"]);
+    let back = succeed(dir.path(), &["export", "--data-dir", "d", "--table", "e", "--end", "1700000000"]);
+    assert_eq!(back.lines().count(), 1, "{back}");
+    assert!(back.contains("line one 0\\nline two"), "{back}");
+    let back = succeed(dir.path(), &["export", "--data-dir", "d", "--table", "e"]);
+    assert_eq!(back.lines().count(), 40_000);
+
+    all.push_str("1,2,3\n");
+    fs::write(dir.path().join("bad.csv"), &all).unwrap();
+    let bad = run(dir.path(), &["import", "--data-dir", "d2", "--table", "e", "bad.csv"]);
+    let said = text(&bad.stderr);
+    assert_eq!(bad.status.code(), Some(1), "{said}");
+    assert!(said.contains("bad.csv:80002: there are 3 values") && said.contains("lines were imported"), "{said}");
+    for args in [
+        &["import", "--data-dir", "d", "--format", "csv", "e.csv"][..],
+        &["import", "--data-dir", "d", "--table", "e", "--format", "tsdb", "e.csv"],
+        &["export", "--data-dir", "d", "--format", "ndjson"],
+        &["export", "--data-dir", "d", "--table", "e", "--format", "prometheus"],
+    ] {
+        let done = run(dir.path(), args);
+        assert_eq!(done.status.code(), Some(2), "{args:?}: {}", text(&done.stderr));
+    }
+}

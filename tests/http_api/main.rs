@@ -4,6 +4,7 @@
 
 mod admin;
 mod connections;
+mod events;
 mod harness;
 mod hostile;
 mod limits;
@@ -12,5 +13,7 @@ mod protocol;
 mod query;
 mod read;
 mod series;
+#[cfg(feature = "sql")]
+mod sql;
 mod status;
 mod write;

@@ -1,6 +1,7 @@
-//! `chronolith import`: text expositions and Prometheus data directories into a data directory or a server.
+//! `chronolith import`: text expositions, Prometheus data directories and events into a data directory or a server.
 
 mod blocks;
+mod events;
 mod state;
 mod text;
 
@@ -18,6 +19,7 @@ use super::{
     terminal::note,
     time::{HumanDuration, TimeSpec, format_time, now_ms},
 };
+pub(super) use events::encoded;
 use state::State;
 
 /// Examples and hints below the options.
@@ -27,12 +29,17 @@ Examples:
   $ chronolith import --data-dir ./data ./prometheus-data
   $ chronolith export --start -1h up | chronolith import --data-dir ./data -
   $ chronolith import --url http://127.0.0.1:9090 --timestamp now metrics.txt
+  $ chronolith import --data-dir ./data --table clicks clicks.ndjson
+  $ chronolith import --url http://127.0.0.1:9090 --table orders --time-field ordered_at orders.csv
 
 Text is Prometheus text or OpenMetrics; which one is seen from its end (`# EOF`) or its timestamps. A directory is read as \
 that of a Prometheus: its finished blocks, not its log. To have the last two hours as well, take a \
 snapshot by its admin API and import that.
 An import that was broken off goes on where it was when it is started again: finished blocks and lines are noted in \
 import-state.json in the data directory (or in --state). What is imported twice is there once.
+With --table the inputs are events: a JSON object a line, or CSV with the names of the fields in its first line. A table \
+that does not exist is made. An event's time is its field _time, @timestamp or timestamp, or the one that --time-field names, \
+else the time of the import. Events that are imported twice are there twice; when an import fails it says how many lines are in.
 Exit codes: 0 imported, 1 failed or samples were refused, 2 usage.";
 
 /// What the input is.
@@ -46,12 +53,16 @@ enum InputFormat {
     Openmetrics,
     /// The data directory of a Prometheus
     Tsdb,
+    /// Events: a JSON object a line
+    Ndjson,
+    /// Events: comma-separated values, the names of the fields in the first line
+    Csv,
 }
 
 /// Options of `import`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct ImportArgs {
-    /// Files of text, directories of Prometheus, or - for standard input
+    /// Files of text or events, directories of Prometheus, or - for standard input
     #[arg(required = true)]
     inputs: Vec<PathBuf>,
     /// Write into this data directory, made when it does not exist; no server may have it open
@@ -60,6 +71,12 @@ pub(crate) struct ImportArgs {
     /// Send to this server by remote write [default: $CHRONOLITH_URL]
     #[arg(long, value_name = "URL")]
     url: Option<String>,
+    /// Import events into this table
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["timestamp", "retention_time", "state"])]
+    table: Option<String>,
+    /// The field that has an event's time
+    #[arg(long, value_name = "FIELD", requires = "table")]
+    time_field: Option<String>,
     /// What the inputs are
     #[arg(long, value_enum, default_value_t = InputFormat::Auto)]
     format: InputFormat,
@@ -88,6 +105,12 @@ struct Importer {
 
 /// Imports every input in turn.
 pub(crate) fn run(args: &ImportArgs) -> Result<(), CliError> {
+    if let Some(table) = &args.table {
+        return events::run(args, table);
+    }
+    if matches!(args.format, InputFormat::Ndjson | InputFormat::Csv) {
+        return Err(CliError::Usage("events go into a table: name it by --table NAME".to_owned()));
+    }
     let now = now_ms();
     let mut importer = Importer {
         target: args.target()?,
@@ -117,11 +140,15 @@ impl ImportArgs {
     fn target(&self) -> Result<Target, CliError> {
         match &self.data_dir {
             Some(dir) => open_directory(dir.clone(), self.retention_time.map(|keep| keep.0)),
-            None if self.url.is_some() || std::env::var_os(source::URL_VARIABLE).is_some() => {
+            None if self.names_server() => {
                 Ok(Target::Server(Box::new(Remote::new(source::client(self.url.as_deref())?))))
             }
-            None => Err(CliError::Usage("nowhere to import to: name --data-dir DIR or --url URL".to_owned())),
+            None => Err(nowhere()),
         }
+    }
+
+    fn names_server(&self) -> bool {
+        self.url.is_some() || std::env::var_os(source::URL_VARIABLE).is_some()
     }
 
     /// The bytes of all inputs, when each is a file.
@@ -136,7 +163,7 @@ impl InputFormat {
         match self {
             Self::Prometheus => Some(crate::ingest::exposition::Format::Prometheus),
             Self::Openmetrics => Some(crate::ingest::exposition::Format::OpenMetrics),
-            Self::Auto | Self::Tsdb => None,
+            Self::Auto | Self::Tsdb | Self::Ndjson | Self::Csv => None,
         }
     }
 }
@@ -205,6 +232,10 @@ fn earliest(batch: &Batch) -> i64 {
         floats.chain(s.histograms.iter().map(|h| h.timestamp)).min()
     };
     batch.series.iter().filter_map(first).min().unwrap_or(i64::MAX)
+}
+
+fn nowhere() -> CliError {
+    CliError::Usage("nowhere to import to: name --data-dir DIR or --url URL".to_owned())
 }
 
 /// A path for messages and for the state.

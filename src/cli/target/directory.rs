@@ -55,6 +55,16 @@ impl Directory {
     }
 }
 
+/// Writes, and again while flushes do not keep up.
+pub(crate) fn while_busy<T>(mut write: impl FnMut() -> Result<T, crate::Error>) -> Result<T, crate::Error> {
+    loop {
+        match write() {
+            Err(crate::Error::Storage(StorageError::Busy { .. })) => thread::sleep(BUSY_PAUSE),
+            other => return other,
+        }
+    }
+}
+
 fn fill(appender: &mut Appender<'_>, batch: &Batch) -> Result<Written, StorageError> {
     let mut written = Written::default();
     for series in &batch.series {

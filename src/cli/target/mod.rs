@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 
 use chronolith_storage::{Labels, MetricMetadata, read::HistogramSample};
 
-pub(crate) use directory::Directory;
-pub(crate) use remote::Remote;
+pub(crate) use directory::{Directory, while_busy};
+pub(crate) use remote::{Remote, send_patiently};
 
 use super::error::CliError;
 use crate::ingest::remote_write::Sample;

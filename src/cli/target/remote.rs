@@ -83,16 +83,26 @@ impl Remote {
             ("x-prometheus-remote-write-version", version),
             ("user-agent", concat!("chronolith/", env!("CARGO_PKG_VERSION"))),
         ];
-        let mut tries = 1;
-        loop {
-            let answer = self.client.send(Method::POST, PATH, &headers, body.clone())?;
-            let busy = matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
-            if !busy || tries == MAX_TRIES {
-                return Ok(answer);
-            }
-            tries += 1;
-            thread::sleep(pause(&answer));
+        send_patiently(&self.client, PATH, &headers, &body)
+    }
+}
+
+/// Sends a request by POST, and again while the server has no room for it.
+pub(crate) fn send_patiently(
+    client: &HttpClient,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &Bytes,
+) -> Result<Answer, CliError> {
+    let mut tries = 1;
+    loop {
+        let answer = client.send(Method::POST, path, headers, body.clone())?;
+        let busy = matches!(answer.status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE);
+        if !busy || tries == MAX_TRIES {
+            return Ok(answer);
         }
+        tries += 1;
+        thread::sleep(pause(&answer));
     }
 }
 

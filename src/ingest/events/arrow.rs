@@ -8,7 +8,7 @@ use std::{
 use arrow_array::{
     Array, ArrayRef, ListArray, RecordBatch, TimestampNanosecondArray,
     cast::AsArray as _,
-    types::{Float64Type, Int64Type, TimestampNanosecondType},
+    types::{Float64Type, Int64Type, TimestampMicrosecondType, TimestampNanosecondType},
 };
 use arrow_buffer::{Buffer, NullBuffer};
 use arrow_cast::{CastOptions, cast_with_options, display::FormatOptions};
@@ -272,8 +272,11 @@ fn times(columns: &[(ColumnKey, ArrayRef)], rows: usize, options: &ReadOptions) 
     Ok(times.into_iter().map(|time| time.unwrap_or(options.document.arrival)).collect())
 }
 
-fn time_of(kind: Kind, array: &ArrayRef, row: usize) -> Option<i64> {
+/// A value as a time in nanoseconds since the Unix epoch, as documents' times are read.
+#[must_use]
+pub fn time_of(kind: Kind, array: &ArrayRef, row: usize) -> Option<i64> {
     match kind {
+        Kind::Micros => array.as_primitive_opt::<TimestampMicrosecondType>()?.value(row).checked_mul(1_000),
         Kind::Nanos => Some(array.as_primitive_opt::<TimestampNanosecondType>()?.value(row)),
         Kind::Int64 => time::from_number(&array.as_primitive_opt::<Int64Type>()?.value(row).to_string()),
         Kind::Float64 => time::from_number(&array.as_primitive_opt::<Float64Type>()?.value(row).to_string()),

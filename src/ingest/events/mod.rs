@@ -5,6 +5,7 @@
 mod arrow;
 mod csv;
 mod json;
+mod write;
 
 #[cfg(test)]
 mod tests;
@@ -14,9 +15,10 @@ use chronolith_storage::{
     table::{ColumnKey, Rows},
 };
 
-pub use arrow::{ArrowReader, batch_rows};
+pub use arrow::{ArrowReader, batch_rows, time_of};
 pub use csv::{CsvReader, whole_records};
 pub use json::JsonReader;
+pub use write::{write_csv, write_csv_text, write_json};
 
 /// A format of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

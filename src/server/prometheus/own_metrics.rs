@@ -109,6 +109,7 @@ fn server(text: &mut Exposition, app: &App) {
             "Samples refused by remote write.",
             &counters.samples_refused,
         ),
+        ("chronolith_events_total", "Events taken by /api/v1/events.", &counters.events_appended),
         (
             "prometheus_api_remote_write_invalid_labels_samples_total",
             "Samples refused by remote write because of their labels.",

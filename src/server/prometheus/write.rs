@@ -28,7 +28,8 @@ use crate::{
     },
     server::{
         request::Request,
-        respond::{ApiError, RETRY_SECONDS, Reply},
+        respond::{ApiError, Reply},
+        storage_status::{RETRY_AFTER_TROUBLE, refused_write},
     },
 };
 
@@ -40,8 +41,6 @@ const PROTOBUF: &str = "application/x-protobuf";
 const V1_MESSAGE: &str = "prometheus.WriteRequest";
 const V2_MESSAGE: &str = "io.prometheus.write.v2.Request";
 
-/// How long a sender should wait while the disk is full, the log is broken, or new series are refused: a person has to act.
-const RETRY_AFTER_TROUBLE: u16 = 30;
 /// A decoding buffer larger than this is not kept for the next request.
 const KEEP_BUFFER: usize = 4 << 20;
 
@@ -175,16 +174,7 @@ fn failed(failure: Failure) -> Reply {
         }
         Failure::Storage(error) => error,
     };
-    let (status, retry) = match &error {
-        StorageError::Busy { .. } => (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_SECONDS)),
-        StorageError::OverBudget { .. } => (StatusCode::TOO_MANY_REQUESTS, Some(RETRY_AFTER_TROUBLE)),
-        StorageError::DiskFull { .. } | StorageError::Poisoned { .. } | StorageError::Closed => {
-            (StatusCode::SERVICE_UNAVAILABLE, Some(RETRY_AFTER_TROUBLE))
-        }
-        // Trying again is of no use here, and a sender that did would hold up everything behind it.
-        StorageError::ReadOnly => (StatusCode::FORBIDDEN, None),
-        _ => (StatusCode::INTERNAL_SERVER_ERROR, None),
-    };
+    let (status, retry) = refused_write(&error);
     // Pressure passes by itself and comes with many requests.
     if matches!(error, StorageError::Busy { .. }) {
         tracing::debug!(%error, "a write has to wait");

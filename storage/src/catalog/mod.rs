@@ -21,7 +21,7 @@ use std::{
 
 pub(crate) use self::record::Counters;
 pub use self::record::{
-    CatalogEdit, CatalogState, DeletedChunk, QuarantineRecord, SegmentKind, SegmentRecord, TombstoneMatcher,
+    CatalogEdit, CatalogState, DeletedChunk, EntryEdit, QuarantineRecord, SegmentKind, SegmentRecord, TombstoneMatcher,
     TombstoneRecord,
 };
 use self::{

@@ -157,6 +157,9 @@ pub struct CatalogState {
     pub last_table: u32,
 }
 
+/// Space and name of an entry, and its body; without one it is taken out.
+pub type EntryEdit = ((String, String), Option<Vec<u8>>);
+
 /// Changes that become visible and durable together, or not at all. Removals come before additions.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct CatalogEdit {
@@ -190,8 +193,8 @@ pub struct CatalogEdit {
     pub remove_tables: Vec<TableId>,
     /// Deleted rows; a chunk of the same table and number is replaced, and taken out when it is empty.
     pub deleted: Vec<DeletedChunk>,
-    /// Entries by space and name; without a body they are taken out.
-    pub entries: Vec<((String, String), Option<Vec<u8>>)>,
+    /// Entries that are put or taken out.
+    pub entries: Vec<EntryEdit>,
     /// The highest number that a table ever had.
     pub last_table: Option<u32>,
 }

@@ -16,7 +16,7 @@ fn chunk(table: u32, chunk: u64, ids: &[u32]) -> DeletedChunk {
     DeletedChunk { table: TableId(table), chunk, ids: RoaringBitmap::from_iter(ids) }
 }
 
-fn entry(space: &str, name: &str, body: Option<&[u8]>) -> ((String, String), Option<Vec<u8>>) {
+fn entry(space: &str, name: &str, body: Option<&[u8]>) -> EntryEdit {
     ((space.to_owned(), name.to_owned()), body.map(<[u8]>::to_vec))
 }
 

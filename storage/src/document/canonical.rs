@@ -58,7 +58,12 @@ fn write(s: &mut Scanner<'_>, depth: usize, out: &mut String) -> Result<(), Docu
             match token {
                 b',' => {}
                 token if token == end => break,
-                _ => return Err(DocumentError::syntax(s.at - 1, "a comma or the end of the array or object was expected")),
+                _ => {
+                    return Err(DocumentError::syntax(
+                        s.at - 1,
+                        "a comma or the end of the array or object was expected",
+                    ));
+                }
             }
         }
     }

@@ -17,6 +17,7 @@ mod number;
 mod path;
 mod rebuild;
 mod scanner;
+mod shred;
 mod text;
 pub mod time;
 mod value;

@@ -107,7 +107,13 @@ impl Rebuilder {
     }
 }
 
-/// Appends a value. A column's Arrow type is its kind's; a value of another type is written as null.
+impl Rebuilder {
+    /// Appends a value that is there, as documents have it. An array that is not of the kind's Arrow type is written as null.
+    pub fn write_value(out: &mut String, kind: Kind, array: &dyn Array, row: usize) {
+        write_value(out, kind, array, row);
+    }
+}
+
 fn write_value(out: &mut String, kind: Kind, array: &dyn Array, row: usize) {
     if try_value(out, kind, array, row).is_none() {
         out.push_str("null");

@@ -6,8 +6,8 @@ use arrow_array::{Array as _, cast::AsArray as _, types::TimestampNanosecondType
 use proptest::prelude::*;
 
 use super::{
-    DocumentBuilder, DocumentError, DocumentOptions, MAX_DEPTH, MAX_FIELDS, Rebuilder, Refusal, Scalar, canonical, compact, decode_path,
-    encode_path, time,
+    DocumentBuilder, DocumentError, DocumentOptions, MAX_DEPTH, MAX_FIELDS, Rebuilder, Refusal, Scalar, canonical,
+    compact, decode_path, encode_path, time,
 };
 use crate::table::{ColumnKey, Kind, ListKind, Rows};
 

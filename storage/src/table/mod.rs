@@ -22,4 +22,4 @@ pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, Ta
 pub use kind::{ColumnKey, Kind, ListKind};
 pub use part::{BLOCK_ROWS, ColumnStatistics, Needle, Part};
 pub use rows::Rows;
-pub use snapshot::{TableSnapshot, TablesView};
+pub use snapshot::{Entries, TableSnapshot, TablesView};

@@ -6,20 +6,20 @@ use roaring::RoaringTreemap;
 
 use super::{definition::TableDefinition, kind::ColumnKey, part::Part};
 
+/// What is kept by space and name: bytes that the engine does not read.
+pub type Entries = BTreeMap<(String, String), Arc<[u8]>>;
+
 /// All tables at one moment: what is committed, and in a transaction its own writes on top.
 #[derive(Debug, Clone, Default)]
 pub struct TablesView {
     tables: BTreeMap<String, TableSnapshot>,
-    entries: Arc<BTreeMap<(String, String), Arc<[u8]>>>,
+    entries: Arc<Entries>,
 }
 
 impl TablesView {
     /// The tables of these definitions and rows, and the entries of every space by space and name.
     #[must_use]
-    pub fn new(
-        tables: impl IntoIterator<Item = TableSnapshot>,
-        entries: Arc<BTreeMap<(String, String), Arc<[u8]>>>,
-    ) -> Self {
+    pub fn new(tables: impl IntoIterator<Item = TableSnapshot>, entries: Arc<Entries>) -> Self {
         let tables = tables.into_iter().map(|t| (t.definition.name.clone(), t)).collect();
         Self { tables, entries }
     }

@@ -158,7 +158,7 @@ fn damage_to_the_log_costs_the_rows_of_the_damaged_frames_only() {
     let (files, _) = filled();
     let mut rng = Rng::new(4);
     // The newest log has the definition of nothing: the table is in the catalog.
-    let path = files.keys().filter(|path| path.extension().is_some_and(|e| e == "log")).next_back().unwrap();
+    let path = files.keys().rfind(|path| path.extension().is_some_and(|e| e == "log")).unwrap();
     let len = files[path].len();
     // Rows that the log replaced may be gone with it: deletion and new row are in one frame.
     let safe: BTreeSet<i64> = (0..300).filter(|n| ![5, 105].contains(n)).collect();

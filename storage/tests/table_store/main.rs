@@ -1,6 +1,6 @@
 //! Tables against a plain model, against crashes and faults at every operation, and against damaged files.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test stops where it fails and tells what it tried")]
+#![expect(clippy::unwrap_used, reason = "a test stops where it fails and tells what it tried")]
 
 mod crash;
 mod damage;

@@ -266,7 +266,7 @@ impl World {
         let keys: Vec<i64> = if which == 0 {
             (0..1 + self.below(3)).map(|_| self.below(KEYS) as i64).collect()
         } else {
-            shown.keys().copied().filter(|_| self.rng.next_u64() % 5 == 0).collect()
+            shown.keys().copied().filter(|_| self.rng.next_u64().is_multiple_of(5)).collect()
         };
         if which == 0 {
             let asked: Vec<(i64, String)> = keys.iter().map(|key| (*key, String::new())).collect();

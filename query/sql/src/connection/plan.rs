@@ -8,9 +8,14 @@ use arrow::{
 };
 use datafusion::{
     catalog::{CatalogProviderList, MemoryCatalogProviderList, SchemaProvider},
-    common::{DFSchema, ParamValues, ScalarValue, metadata::ScalarAndMetadata},
+    common::{
+        DFSchema, ParamValues, ScalarValue,
+        metadata::ScalarAndMetadata,
+        tree_node::{Transformed, TreeNode},
+    },
     execution::{SendableRecordBatchStream, SessionState},
-    logical_expr::{ExprSchemable, LogicalPlan},
+    logical_expr::{Expr as Planned, ExprSchemable, LogicalPlan, expr::Placeholder, simplify::SimplifyContext},
+    optimizer::simplify_expressions::ExprSimplifier,
     physical_plan::{collect, execute_stream},
     prelude::SessionContext,
     sql::{
@@ -115,10 +120,10 @@ impl Connection {
     /// Runs a query to its end.
     pub(crate) async fn collect(
         &mut self,
-        query: Query,
+        query: Statement,
         parameters: &[ScalarValue],
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let (state, plan) = self.plan(Statement::Query(Box::new(query)), parameters).await?;
+        let (state, plan) = self.plan(query, parameters).await?;
         let schema = Arc::clone(plan.schema().inner());
         let physical = state.create_physical_plan(&plan).await?;
         Ok((schema, collect(physical, state.task_ctx()).await?))
@@ -145,7 +150,7 @@ impl Connection {
                 expr = with_parameters(expr, &values(parameters))?;
             }
             let (_, field) = expr.to_field(schema)?;
-            let physical = state.create_physical_expr(expr, schema)?;
+            let physical = state.create_physical_expr(simplified(&state, expr, schema)?, schema)?;
             let values = physical.evaluate(batch)?.into_array(batch.num_rows())?;
             let field = Arc::new(field.as_ref().clone().with_data_type(values.data_type().clone()));
             evaluated.push(Evaluated { field, values });
@@ -181,19 +186,24 @@ pub(crate) fn select(items: Vec<SelectItem>) -> Result<Query> {
     Ok(*query)
 }
 
+/// An expression in which what does not depend on rows, such as now(), has its value.
+fn simplified(state: &SessionState, expr: Planned, schema: &DFSchema) -> Result<Planned> {
+    let context = SimplifyContext::builder()
+        .with_schema(Arc::new(schema.clone()))
+        .with_config_options(Arc::clone(state.config_options()))
+        .with_query_execution_start_time(state.execution_props().query_execution_start_time)
+        .build();
+    let simplifier = ExprSimplifier::new(context);
+    let coerced = simplifier.coerce(expr, schema)?;
+    Ok(simplifier.simplify(coerced)?)
+}
+
 /// Parameters as plans take them.
 fn values(parameters: &[ScalarValue]) -> ParamValues {
     ParamValues::List(parameters.iter().cloned().map(ScalarAndMetadata::from).collect())
 }
 
-fn with_parameters(
-    expr: datafusion::logical_expr::Expr,
-    parameters: &ParamValues,
-) -> Result<datafusion::logical_expr::Expr> {
-    use datafusion::{
-        common::tree_node::{Transformed, TreeNode},
-        logical_expr::{Expr as Planned, expr::Placeholder},
-    };
+fn with_parameters(expr: Planned, parameters: &ParamValues) -> Result<Planned> {
     let expr = expr.transform_up(|expr| match expr {
         Planned::Placeholder(Placeholder { id, .. }) => {
             let (value, metadata) = parameters.get_placeholders_with_values(&id)?.into_inner();

@@ -7,8 +7,8 @@ use datafusion::{
     common::ScalarValue,
     sql::sqlparser::{
         ast::{
-            CastKind, DataType as SqlType, Expr, Ident, Insert, ObjectName, Query, SelectItem, SetExpr, Statement,
-            Value, Visit, VisitMut, Visitor, VisitorMut, With,
+            CastKind, DataType as SqlType, Expr, Ident, Insert, LimitClause, ObjectName, Query, SelectItem, SetExpr,
+            Statement, Value, Visit, VisitMut, Visitor, VisitorMut, With,
         },
         dialect::PostgreSqlDialect,
         parser::Parser,
@@ -362,11 +362,25 @@ fn parameter_count(statement: &Statement) -> Result<usize> {
     }
 }
 
-/// Learns the types of parameters that are cast.
+/// Learns the types of parameters that are cast, or are a number of rows.
 fn casts(statement: &Statement, types: &mut Types) {
     struct Casts<'a>(&'a mut Types);
+    impl Casts<'_> {
+        fn is_number(&mut self, expr: Option<&Expr>) {
+            if let Some(number) = expr.and_then(placeholder) {
+                self.0.entry(number).or_insert(SqlType::BigInt(None));
+            }
+        }
+    }
     impl Visitor for Casts<'_> {
         type Break = ();
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            if let Some(LimitClause::LimitOffset { limit, offset, .. }) = &query.limit_clause {
+                self.is_number(limit.as_ref());
+                self.is_number(offset.as_ref().map(|offset| &offset.value));
+            }
+            ControlFlow::Continue(())
+        }
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             if let Expr::Cast { expr, data_type, kind: CastKind::Cast | CastKind::DoubleColon, .. } = expr
                 && let Some(number) = placeholder(expr)

@@ -3,7 +3,8 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, ObjectName, ObjectNamePart, Query, Statement, TableAlias, TableFactor, VisitMut, VisitorMut,
+    BinaryOperator, Expr, GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value,
+    VisitMut, VisitorMut,
 };
 
 use crate::{
@@ -25,6 +26,7 @@ pub(crate) fn relations(statement: &mut Statement, scope: &Scope) -> Result<()> 
     if let Some(error) = names.error {
         return Err(error);
     }
+    let _ = statement.visit(&mut ExistsInResult);
     let mut paths = Paths { scope, tables: names.tables };
     if paths.tables.iter().any(|table| table.dynamic) {
         let _ = statement.visit(&mut paths);
@@ -172,7 +174,43 @@ impl Paths<'_> {
     }
 }
 
-/// A name of one part, quoted.
-pub(crate) fn object(name: &str) -> ObjectName {
-    ObjectName(vec![ObjectNamePart::Identifier(quoted(name))])
+/// EXISTS in a result is a count that is more than nothing: DataFusion has EXISTS in conditions only.
+struct ExistsInResult;
+
+impl VisitorMut for ExistsInResult {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        if let SetExpr::Select(select) = &mut *query.body {
+            for item in &mut select.projection {
+                if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                    let _ = VisitMut::visit(expr, &mut CountInstead);
+                }
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+struct CountInstead;
+
+impl VisitorMut for CountInstead {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::Exists { subquery, negated } = expr else { return ControlFlow::Continue(()) };
+        let SetExpr::Select(select) = &mut *subquery.body else { return ControlFlow::Continue(()) };
+        let groups = !matches!(&select.group_by, GroupByExpr::Expressions(by, _) if by.is_empty());
+        if groups || select.having.is_some() || select.distinct.is_some() || subquery.limit_clause.is_some() {
+            return ControlFlow::Continue(());
+        }
+        let Ok(count) = parse::parse_expr("count(*)") else { return ControlFlow::Continue(()) };
+        select.projection = vec![SelectItem::ExprWithAlias { expr: count, alias: quoted("count") }];
+        subquery.order_by = None;
+        let counted = Expr::Subquery(subquery.clone());
+        let op = if *negated { BinaryOperator::Eq } else { BinaryOperator::Gt };
+        let zero = Expr::Value(Value::Number("0".to_owned(), false).into());
+        *expr = Expr::Nested(Box::new(Expr::BinaryOp { left: Box::new(counted), op, right: Box::new(zero) }));
+        ControlFlow::Continue(())
+    }
 }

@@ -48,7 +48,13 @@ impl Connection {
             self.look();
             let applied = statement::apply(self, statement, with, parameters).await;
             let open = self.open.take();
-            let written: Written = applied?;
+            let written: Written = match applied {
+                Err(e) if e.state.as_str() == "40001" && tries < MOST_TRIES => {
+                    tries += 1;
+                    continue;
+                }
+                other => other?,
+            };
             let Some(open) = open else { return Ok(written.into_outcome()) };
             match commit(open.transaction).await {
                 Ok(()) => return Ok(written.into_outcome()),

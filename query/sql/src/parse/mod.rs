@@ -34,7 +34,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
     if parser.peek_token_ref().token == Token::EOF {
         return Ok(None);
     }
-    let statement = parser.parse_statement().map_err(|e| parse_error(text, &e))?;
+    let statement = parser.parse_statement().map_err(|e| refused(text).unwrap_or_else(|| parse_error(text, &e)))?;
     while parser.consume_token(&Token::SemiColon) {}
     let next = parser.peek_token();
     if next.token != Token::EOF {
@@ -56,6 +56,46 @@ pub(crate) fn parse_expr(text: &str) -> Result<Expr> {
     limits::check_depth(&tokens)?;
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
     parser.parse_expr().map_err(|e| parse_error(text, &e))
+}
+
+/// Refuses by name what the parser does not know, but others do.
+fn refused(text: &str) -> Option<SqlError> {
+    const REFUSED: &[&str] = &[
+        "CREATE EXTERNAL",
+        "LISTEN",
+        "NOTIFY",
+        "UNLISTEN",
+        "LOAD",
+        "LOCK",
+        "CLUSTER",
+        "REINDEX",
+        "VACUUM",
+        "CREATE RULE",
+        "CREATE PUBLICATION",
+        "CREATE SUBSCRIPTION",
+        "CREATE TABLESPACE",
+        "CREATE AGGREGATE",
+        "CREATE LANGUAGE",
+        "CREATE EVENT TRIGGER",
+        "CREATE FOREIGN",
+        "CREATE USER MAPPING",
+        "IMPORT FOREIGN SCHEMA",
+        "SECURITY LABEL",
+        "REFRESH",
+        "DO",
+        "CALL",
+        "PREPARE TRANSACTION",
+        "COMMIT PREPARED",
+        "ROLLBACK PREPARED",
+        "SET CONSTRAINTS",
+    ];
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
+    let first: Vec<String> = words.by_ref().take(3).map(str::to_ascii_uppercase).collect();
+    let found = REFUSED.iter().find(|refused| {
+        let refused: Vec<&str> = refused.split(' ').collect();
+        refused.len() <= first.len() && refused.iter().zip(&first).all(|(a, b)| a == b)
+    });
+    found.map(|refused| SqlError::unsupported(refused))
 }
 
 fn token_error(text: &str, error: &TokenizerError) -> SqlError {

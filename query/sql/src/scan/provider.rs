@@ -12,14 +12,13 @@ use datafusion::{
     error::Result as PlanResult,
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
     physical_expr::utils::{collect_columns, reassign_expr_columns},
-    physical_optimizer::pruning::PruningPredicate,
     physical_plan::ExecutionPlan,
 };
 
 use super::{
     find::Search,
     layout::Layout,
-    prune::{BlockRef, BlockStatistics, prune},
+    prune::{BlockRef, BlockStatistics, predicate_of, prune},
     read::Scanned,
     source::{TableSource, partitions_for},
 };
@@ -98,7 +97,7 @@ impl TableProvider for TableScanProvider {
             None => all,
             Some(filter) => {
                 let statistics = BlockStatistics { layout: &self.layout, parts: &self.table.parts, blocks: &all };
-                match PruningPredicate::try_new(Arc::clone(filter), Arc::clone(&scanned.filter_schema)) {
+                match predicate_of(Arc::clone(filter), Arc::clone(&scanned.filter_schema)) {
                     Ok(predicate) => prune(&predicate, &statistics),
                     Err(_) => all,
                 }

@@ -5,11 +5,14 @@ use std::{collections::HashSet, sync::Arc};
 use arrow::{
     array::{ArrayRef, BooleanArray, UInt64Array, new_null_array},
     compute::concat,
+    datatypes::SchemaRef,
 };
 use chronolith_storage::table::{BLOCK_ROWS, Part};
 use datafusion::{
     common::{Column, ScalarValue, pruning::PruningStatistics},
-    physical_optimizer::pruning::PruningPredicate,
+    error::Result as PlanResult,
+    physical_expr::PhysicalExpr,
+    physical_optimizer::pruning::{PruningPredicate, PruningPredicateBuilder},
 };
 
 use super::layout::{Layout, LayoutColumn};
@@ -33,6 +36,14 @@ pub(crate) struct BlockStatistics<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) parts: &'a [Arc<dyn Part>],
     pub(crate) blocks: &'a [BlockRef],
+}
+
+/// What statistics can tell of a filter over this schema.
+///
+/// # Errors
+/// When the filter does not fit the schema.
+pub(crate) fn predicate_of(filter: Arc<dyn PhysicalExpr>, schema: SchemaRef) -> PlanResult<PruningPredicate> {
+    PruningPredicateBuilder::new().with_file_schema(schema).try_build(filter)
 }
 
 /// The blocks among these that the predicate can be true in. Where statistics cannot be read, the block stays: reading it

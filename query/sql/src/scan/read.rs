@@ -23,7 +23,7 @@ use roaring::RoaringBitmap;
 use super::{
     find::Search,
     layout::Layout,
-    prune::{BlockRef, BlockStatistics, block_len, prune},
+    prune::{BlockRef, BlockStatistics, block_len, predicate_of, prune},
 };
 
 /// What the partitions of a scan share.
@@ -186,7 +186,7 @@ impl Reader {
             if generation != dynamic.generation {
                 dynamic.generation = generation;
                 dynamic.now = snapshot_physical_expr(Arc::clone(&dynamic.expr))?;
-                dynamic.pruning = PruningPredicate::try_new(Arc::clone(&dynamic.now), Arc::clone(&self.schema)).ok();
+                dynamic.pruning = predicate_of(Arc::clone(&dynamic.now), Arc::clone(&self.schema)).ok();
             }
             let Some(predicate) = &dynamic.pruning else { continue };
             let blocks = [at];

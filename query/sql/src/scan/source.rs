@@ -16,7 +16,9 @@ use datafusion::{
     datasource::source::DataSource,
     error::Result as PlanResult,
     execution::{SendableRecordBatchStream, TaskContext},
-    physical_expr::{DynamicFilterTracking, EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr, expressions::Column},
+    physical_expr::{
+        DynamicFilterTracking, EquivalenceProperties, Partitioning, PhysicalExpr, PhysicalSortExpr, expressions::Column,
+    },
     physical_plan::{
         DisplayFormatType, SortOrderPushdownResult,
         execution_plan::SchedulingType,
@@ -242,7 +244,8 @@ impl DataSource for TableSource {
         _config: &ConfigOptions,
     ) -> PlanResult<FilterPushdownPropagation<Arc<dyn DataSource>>> {
         let told = vec![PushedDown::No; filters.len()];
-        let dynamic: Vec<_> = filters.into_iter().filter(|f| DynamicFilterTracking::classify(f).contains_dynamic_filter()).collect();
+        let dynamic: Vec<_> =
+            filters.into_iter().filter(|f| DynamicFilterTracking::classify(f).contains_dynamic_filter()).collect();
         let answer = FilterPushdownPropagation::with_parent_pushdown_result(told);
         // With a limit, a filter that comes later would leave out rows that the limit has counted already.
         if dynamic.is_empty() || self.fetch.is_some() {

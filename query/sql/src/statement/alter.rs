@@ -238,8 +238,8 @@ async fn alter_column(
         AlterColumnOperation::SetNotNull => {
             column.not_null = true;
             let text = format!("SELECT 1 FROM {} WHERE {} IS NULL LIMIT 1", quoted(&target.name), quoted(name));
-            if let Some(Statement::Query(query)) = parse::parse(&text)? {
-                let (_, rows) = connection.collect(*query, &[]).await?;
+            if let Some(query) = parse::parse(&text)? {
+                let (_, rows) = connection.collect(query, &[]).await?;
                 if rows.iter().any(|batch| batch.num_rows() > 0) {
                     let message = format!("column \"{name}\" of relation \"{}\" contains null values", target.name);
                     return Err(SqlError::new(b"23502", message));

@@ -1,6 +1,6 @@
 //! CREATE TABLE, also from a query.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use arrow::datatypes::{DataType, TimeUnit};
 use chronolith_storage::{
@@ -11,17 +11,17 @@ use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{
         ColumnDef, ColumnOption, CreateExtension, CreateTable, CreateTableOptions, Expr, GeneratedAs, IndexColumn,
-        SchemaName, SqlOption, TableConstraint, Value,
+        SchemaName, SqlOption, Statement, TableConstraint, Value,
     },
 };
 
 use super::{
     Written,
-    rows::{Given, NewRows},
+    rows::{Given, NewRows, Values},
     target::Target,
 };
 use crate::{
-    connection::{Connection, check_query},
+    connection::{Connection, check_query, naming},
     error::{Result, SqlError},
     parse::{ident, parse_expr, relation_name},
     types::{PG_TYPE, declared_type, is_serial},
@@ -57,10 +57,13 @@ pub(crate) async fn run(
         return Ok(Written::done("CREATE TABLE"));
     };
     check_query(query)?;
-    let (schema, batches) = connection.collect((**query).clone(), parameters).await?;
+    let mut query = Statement::Query(query.clone());
+    naming::name_columns(&mut query);
+    let (schema, batches) = connection.collect(query, parameters).await?;
+    let names = naming::result_schema(&schema);
     let named: Vec<String> = definition.columns.drain(..).map(|column| column.name).collect();
     for (at, field) in schema.fields().iter().enumerate() {
-        let column = named.get(at).cloned().unwrap_or_else(|| field.name().clone());
+        let column = named.get(at).cloned().unwrap_or_else(|| names.field(at).name().clone());
         let column_type = type_of(field.data_type(), field.metadata().get(PG_TYPE).map(String::as_str))?;
         add_column(&mut definition, column, column_type);
     }
@@ -70,7 +73,8 @@ pub(crate) async fn run(
     connection.look();
     let target = Target::find(connection, &statement.name, None)?;
     let batch = arrow::compute::concat_batches(&schema, &batches)?;
-    let columns = target.definition().columns.iter().map(|c| c.id).zip(batch.columns().iter().cloned());
+    let values = batch.columns().iter().map(|values| Values::Seen(Arc::clone(values)));
+    let columns = target.definition().columns.iter().map(|c| c.id).zip(values);
     let given = Given { columns: columns.collect(), ..Given::default() };
     let rows = NewRows::make(connection, &target, batch.num_rows(), &given)?.to_rows(&target)?;
     connection.transaction()?.insert(target.definition().id, rows, KeyConflict::Refuse)?;

@@ -6,7 +6,7 @@ use arrow::array::{RecordBatch, RecordBatchOptions};
 
 use datafusion::{
     common::ScalarValue,
-    sql::sqlparser::ast::{Delete, FromTable, Query, SetExpr, TableWithJoins, Truncate, With},
+    sql::sqlparser::ast::{Delete, FromTable, Query, SetExpr, Statement, TableWithJoins, Truncate, With},
 };
 
 use super::{
@@ -73,7 +73,7 @@ pub(crate) async fn run(
     let target = target(connection, statement)?;
     let query = query(&target, statement, with)?;
     connection.scope.show_row_ids(Some(&target.name));
-    let found = connection.collect(query, parameters).await;
+    let found = connection.collect(Statement::Query(Box::new(query)), parameters).await;
     connection.scope.show_row_ids(None);
     let (schema, batches) = found?;
     let batch = arrow::compute::concat_batches(&schema, &batches)?;

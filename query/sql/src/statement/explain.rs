@@ -1,10 +1,6 @@
 //! EXPLAIN: the plan as lines of text.
 
-use arrow::{
-    array::AsArray,
-    compute::cast,
-    datatypes::DataType,
-};
+use arrow::{array::AsArray, compute::cast, datatypes::DataType};
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{Statement, UtilityOption},

@@ -2,22 +2,26 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, UInt32Array};
-use chronolith_storage::{engine::OnConflict as KeyConflict, table::ColumnId};
+use arrow::array::{RecordBatch, UInt32Array};
+use chronolith_storage::{StorageError, engine::OnConflict as KeyConflict, table::ColumnId};
 use datafusion::{
     common::ScalarValue,
-    sql::sqlparser::ast::{Ident, Insert, OnConflictAction, OnInsert, Query, SetExpr, TableObject, Values, With},
+    sql::sqlparser::ast::{
+        Ident, Insert, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableObject, Values as ValuesList, With,
+    },
 };
+
+use roaring::RoaringTreemap;
 
 use super::{
     Written, returning,
-    rows::{Given, NewRows, default_values},
+    rows::{Given, NewRows, Values, default_values},
     target::{Target, no_column},
     upsert,
     values::{Cell, cells_as, cells_of_field, literal_columns},
 };
 use crate::{
-    connection::{Connection, check_query},
+    connection::{Connection, check_query, naming},
     error::{Result, SqlError},
     parse::ident,
 };
@@ -182,17 +186,19 @@ async fn source(
         (Some(_), Some(_)) => return Err(SqlError::unsupported("WITH both before and inside INSERT")),
         (_, None) => {}
     }
-    let (schema, batches) = connection.collect(query, parameters).await?;
+    let mut named = Statement::Query(Box::new(query));
+    naming::name_columns(&mut named);
+    let (schema, batches) = connection.collect(named, parameters).await?;
     check_width(schema.fields().len(), places.len(), names.is_empty())?;
     let batch = arrow::compute::concat_batches(&schema, &batches)?;
     let mut given = Given::default();
     for (place, values) in places.into_iter().zip(batch.columns()) {
-        put(&mut given, place, Arc::clone(values));
+        put(&mut given, place, Values::Seen(Arc::clone(values)));
     }
     Ok((batch.num_rows(), given))
 }
 
-fn has_default(values: &Values) -> bool {
+fn has_default(values: &ValuesList) -> bool {
     values.rows.iter().flat_map(|row| &row.content).any(|expr| {
         matches!(expr, datafusion::sql::sqlparser::ast::Expr::Identifier(name)
             if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
@@ -227,13 +233,13 @@ fn literals(
             continue;
         }
         let values = match place {
-            Place::Field(_) => cells_of_field(cells, &zone)?,
+            Place::Field(_) => Values::Seen(cells_of_field(cells, &zone)?),
             Place::Column(id) => {
                 let Some(column) = target.definition().column(*id).cloned() else { continue };
                 let some_default = cells.iter().any(|cell| matches!(cell, Cell::Default));
                 let defaults =
                     if some_default { Some(default_values(connection, target, &column, len)?) } else { None };
-                cells_as(cells, &column.column_type, &zone, defaults.as_ref())?
+                Values::Held(cells_as(cells, &column.column_type, &zone, defaults.as_ref())?)
             }
         };
         put(&mut given, place.clone(), values);
@@ -241,17 +247,35 @@ fn literals(
     Ok((len, given))
 }
 
-fn put(given: &mut Given, place: Place, values: ArrayRef) {
-    match place {
-        Place::Column(id) => drop(given.columns.insert(id, values)),
-        Place::Field(name) => drop(given.fields.insert(name, values)),
+fn put(given: &mut Given, place: Place, values: Values) {
+    match (place, values) {
+        (Place::Column(id), values) => drop(given.columns.insert(id, values)),
+        (Place::Field(name), Values::Seen(values) | Values::Held(values)) => drop(given.fields.insert(name, values)),
     }
 }
 
+/// A key that is there already although the rows of these ids were deleted first: when one of them was changed by another
+/// transaction meanwhile, that is a conflict.
+pub(crate) fn told_of_change(
+    connection: &Connection,
+    error: StorageError,
+    target: &Target,
+    ids: &RoaringTreemap,
+) -> SqlError {
+    if matches!(error, StorageError::UniqueViolation { .. }) {
+        let committed = connection.sql.engine().tables();
+        let gone = committed.table(&target.name).is_none_or(|table| !table.deleted.is_disjoint(ids));
+        if gone {
+            return StorageError::Conflict { reason: format!("a row of table \"{}\" was changed", target.name) }.into();
+        }
+    }
+    told(error, target)
+}
+
 /// A key that is there already, told as PostgreSQL tells it.
-pub(crate) fn told(error: chronolith_storage::StorageError, target: &Target) -> SqlError {
+pub(crate) fn told(error: StorageError, target: &Target) -> SqlError {
     let detail = match &error {
-        chronolith_storage::StorageError::UniqueViolation { key, .. } => {
+        StorageError::UniqueViolation { key, .. } => {
             let columns = target.definition().primary_key.iter();
             let names = columns.filter_map(|id| target.definition().column(*id).map(|c| c.name.as_str()));
             format!("Key ({})=({key}) already exists.", names.collect::<Vec<_>>().join(", "))

@@ -7,7 +7,7 @@ use arrow::{
     datatypes::{DataType, Schema},
 };
 use chronolith_storage::table::{ColumnDefinition, ColumnId, ColumnKey, ColumnType, Kind, Rows};
-use datafusion::common::{DFSchema, ScalarValue};
+use datafusion::common::DFSchema;
 
 use super::target::Target;
 use crate::{
@@ -27,10 +27,19 @@ pub(crate) struct NewRows {
     pub(crate) fields: Vec<(ColumnKey, ArrayRef)>,
 }
 
+/// Values of a column that a statement gives.
+#[derive(Debug, Clone)]
+pub(crate) enum Values {
+    /// As a query gave them: they are to be cast and checked.
+    Seen(ArrayRef),
+    /// As the column holds them.
+    Held(ArrayRef),
+}
+
 /// Values that a statement gives: of declared columns by their id, of fields by their name.
 #[derive(Default)]
 pub(crate) struct Given {
-    pub(crate) columns: BTreeMap<ColumnId, ArrayRef>,
+    pub(crate) columns: BTreeMap<ColumnId, Values>,
     pub(crate) fields: BTreeMap<String, ArrayRef>,
 }
 
@@ -45,7 +54,8 @@ impl NewRows {
         let mut columns = Vec::with_capacity(definition.columns.len());
         for column in &definition.columns {
             let values = match given.columns.get(&column.id) {
-                Some(values) => assign(values, &column.column_type, &zone)?,
+                Some(Values::Held(values)) => Arc::clone(values),
+                Some(Values::Seen(values)) => assign(values, &column.column_type, &zone)?,
                 None => default_values(connection, target, column, len)?,
             };
             check_not_null(&values, column, &target.name)?;
@@ -177,9 +187,4 @@ fn field_values(name: &str, values: &ArrayRef, zone: &str) -> Result<(ColumnKey,
     };
     let kind = column_type.kind().unwrap_or(Kind::Text);
     Ok((ColumnKey::new(name, kind), assign(values, &column_type, zone)?))
-}
-
-/// One value as an array.
-pub(crate) fn repeated(value: &ScalarValue, len: usize) -> Result<ArrayRef> {
-    Ok(value.to_array_of_size(len)?)
 }

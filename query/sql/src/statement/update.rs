@@ -11,17 +11,17 @@ use chronolith_storage::{
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{
-        Assignment, AssignmentTarget, Expr, ObjectName, Query, SelectItem, SetExpr, TableFactor, TableWithJoins,
-        Update, UpdateTableFromKind, Value, With,
+        Assignment, AssignmentTarget, Expr, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor,
+        TableWithJoins, Update, UpdateTableFromKind, Value, With,
     },
 };
 use roaring::RoaringTreemap;
 
 use super::{
     Written,
-    insert::told,
+    insert::told_of_change,
     returning,
-    rows::{Given, NewRows},
+    rows::{Given, NewRows, Values},
     target::Target,
 };
 use crate::{
@@ -158,7 +158,7 @@ pub(crate) async fn run(
     }
     let query = query(&target, statement, with)?;
     connection.scope.show_row_ids(Some(&target.name));
-    let found = connection.collect(query, parameters).await;
+    let found = connection.collect(Statement::Query(Box::new(query)), parameters).await;
     connection.scope.show_row_ids(None);
     let (schema, batches) = found?;
     let batch = arrow::compute::concat_batches(&schema, &batches)?;
@@ -169,7 +169,7 @@ pub(crate) async fn run(
             None => Arc::clone(values),
             Some(places) => arrow::compute::take(values, places, None)?,
         };
-        given.insert(column.id, values);
+        given.insert(column.id, Values::Seen(values));
     }
     let count = usize::try_from(ids.len()).unwrap_or(usize::MAX);
     let rows = NewRows::make(connection, &target, count, &Given { columns: given, fields: BTreeMap::new() })?;
@@ -177,7 +177,8 @@ pub(crate) async fn run(
     let inserted = rows.to_rows(&target)?;
     let transaction = connection.transaction()?;
     transaction.delete(table, &ids)?;
-    transaction.insert(table, inserted, KeyConflict::Refuse).map_err(|e| told(e, &target))?;
+    let done = transaction.insert(table, inserted, KeyConflict::Refuse);
+    done.map_err(|e| told_of_change(connection, e, &target, &ids))?;
     let mut written = Written::done(format!("UPDATE {count}"));
     if let Some(items) = &statement.returning {
         let (schema, rows) = returning::rows(connection, &target, &rows.as_seen(&target)?, items, parameters)?;

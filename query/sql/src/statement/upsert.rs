@@ -14,8 +14,8 @@ use datafusion::{
 use roaring::RoaringTreemap;
 
 use super::{
-    insert::told,
-    rows::{Given, NewRows, seen},
+    insert::told_of_change,
+    rows::{Given, NewRows, Values, seen},
     target::Target,
     update::assignments,
 };
@@ -146,25 +146,30 @@ fn changed_rows(
         None => None,
         Some(_) => values.pop().map(|selection| selection.values),
     };
-    let mut given: BTreeMap<ColumnId, ArrayRef> =
-        target.definition().columns.iter().zip(&old_columns).map(|(c, v)| (c.id, Arc::clone(v))).collect();
+    let old_values = target.definition().columns.iter().zip(&old_columns);
+    let mut given: BTreeMap<ColumnId, Values> = old_values.map(|(c, v)| (c.id, Values::Held(Arc::clone(v)))).collect();
     for ((id, _), value) in assigned.iter().zip(values) {
-        given.insert(*id, value.values);
+        given.insert(*id, Values::Seen(value.values));
     }
     let kept = kept_places(keep.as_ref(), old_ids.len())?;
     let mut ids = RoaringTreemap::new();
     ids.extend(kept.values().iter().map(|&at| old_ids[at as usize]));
     let given = given
         .into_iter()
-        .map(|(id, values)| Ok((id, take(&values, &kept, None)?)))
+        .map(|(id, values)| {
+            let kept = match values {
+                Values::Held(values) => Values::Held(take(&values, &kept, None)?),
+                Values::Seen(values) => Values::Seen(take(&values, &kept, None)?),
+            };
+            Ok((id, kept))
+        })
         .collect::<Result<BTreeMap<_, _>>>()?;
     let given = Given { columns: given, fields: BTreeMap::new() };
     let changed = NewRows::make(connection, target, kept.len(), &given)?;
     let transaction = connection.transaction()?;
     transaction.delete(target.definition().id, &ids)?;
-    transaction
-        .insert(target.definition().id, changed.to_rows(target)?, KeyConflict::Refuse)
-        .map_err(|e| told(e, target))?;
+    let inserted = transaction.insert(target.definition().id, changed.to_rows(target)?, KeyConflict::Refuse);
+    inserted.map_err(|e| told_of_change(connection, e, target, &ids))?;
     changed.as_seen(target)
 }
 

@@ -8,7 +8,8 @@ use crate::harness::{database, run, wait};
 fn session() -> Session {
     let (_engine, sql) = database();
     let mut session = sql.session("a", "chronolith");
-    run(&mut session, "CREATE TABLE t (id INT PRIMARY KEY, name TEXT DEFAULT 'none', n INT)").expect("the table is made");
+    run(&mut session, "CREATE TABLE t (id INT PRIMARY KEY, name TEXT DEFAULT 'none', n INT)")
+        .expect("the table is made");
     session
 }
 
@@ -27,7 +28,10 @@ fn rows_come_in_as_text_and_csv() {
     let mut session = session();
     assert_eq!(copy_in(&mut session, "COPY t (id, n) FROM STDIN", b"1\t10\n2\t\\N\n").expect("the rows fit"), "COPY 2");
     let csv = b"id,name,n\n3,\"a, b\",\n4,,7\n";
-    assert_eq!(copy_in(&mut session, "COPY t FROM STDIN WITH (FORMAT csv, HEADER)", csv).expect("the rows fit"), "COPY 2");
+    assert_eq!(
+        copy_in(&mut session, "COPY t FROM STDIN WITH (FORMAT csv, HEADER)", csv).expect("the rows fit"),
+        "COPY 2"
+    );
     let rows = run(&mut session, "SELECT id, name, n FROM t ORDER BY id").expect("they are there").rows;
     assert_eq!(rows, [["1", "none", "10"], ["2", "none", "NULL"], ["3", "a, b", "NULL"], ["4", "NULL", "7"]]);
 }
@@ -35,8 +39,12 @@ fn rows_come_in_as_text_and_csv() {
 #[test]
 fn a_wrong_row_takes_all_back() {
     let mut session = session();
-    for (data, state) in [(&b"1\ta\t1\nx\ta\t1\n"[..], "22P02"), (b"1\ta\n", "22P04"), (b"1\ta\t1\n1\tb\t1\n", "23505")] {
-        assert_eq!(copy_in(&mut session, "COPY t FROM STDIN", data).expect_err("it does not fit").state.as_str(), state);
+    for (data, state) in [(&b"1\ta\t1\nx\ta\t1\n"[..], "22P02"), (b"1\ta\n", "22P04"), (b"1\ta\t1\n1\tb\t1\n", "23505")]
+    {
+        assert_eq!(
+            copy_in(&mut session, "COPY t FROM STDIN", data).expect_err("it does not fit").state.as_str(),
+            state
+        );
     }
     assert_eq!(run(&mut session, "SELECT count(*) FROM t").expect("it is empty").rows, [["0"]]);
     run(&mut session, "BEGIN").expect("it begins");

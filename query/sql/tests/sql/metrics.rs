@@ -26,18 +26,23 @@ fn a_metric_is_a_table_with_its_labels() {
     fill(&engine);
     let mut session = sql.session("a", "chronolith");
     let mut rows = |query: &str| run(&mut session, query).expect(query).rows;
-    assert_eq!(rows("SELECT instance, count(*), max(value) FROM requests_total GROUP BY instance ORDER BY 1"), [
-        ["a", "60", "59.0"],
-        ["b", "60", "590.0"]
-    ]);
     assert_eq!(
-        rows("SELECT timestamp, value FROM requests_total WHERE instance = 'b' AND timestamp >= '2023-11-14T22:27:30Z' AND timestamp < '2023-11-14T22:27:50Z' ORDER BY 1"),
+        rows("SELECT instance, count(*), max(value) FROM requests_total GROUP BY instance ORDER BY 1"),
+        [["a", "60", "59.0"], ["b", "60", "590.0"]]
+    );
+    assert_eq!(
+        rows(
+            "SELECT timestamp, value FROM requests_total WHERE instance = 'b' AND timestamp >= '2023-11-14T22:27:30Z' AND timestamp < '2023-11-14T22:27:50Z' ORDER BY 1"
+        ),
         [["2023-11-14T22:27:35Z", "570.0"]]
     );
     run(&mut session, "CREATE TABLE owners (instance TEXT, owner TEXT)").expect("a table is made");
     run(&mut session, "INSERT INTO owners VALUES ('a', 'ann')").expect("a row is written");
     let mut rows = |query: &str| run(&mut session, query).expect(query).rows;
-    assert_eq!(rows("SELECT owner, max(value) FROM requests_total JOIN owners USING (instance) GROUP BY owner"), [["ann", "59.0"]]);
+    assert_eq!(
+        rows("SELECT owner, max(value) FROM requests_total JOIN owners USING (instance) GROUP BY owner"),
+        [["ann", "59.0"]]
+    );
 }
 
 #[test]
@@ -47,7 +52,8 @@ fn promql_is_a_table_function() {
     let mut session = sql.session("a", "chronolith");
     let mut rows = |query: &str| run(&mut session, query).expect(query).rows;
     assert_eq!(
-        rows("SELECT instance, value FROM promql('rate(requests_total[1m])', 1700000300, 1700000300, 60) ORDER BY 1").len(),
+        rows("SELECT instance, value FROM promql('rate(requests_total[1m])', 1700000300, 1700000300, 60) ORDER BY 1")
+            .len(),
         2
     );
     let steps = "SELECT count(*) FROM promql('sum(requests_total)', '2023-11-14 22:15:00'::timestamp, '2023-11-14 22:20:00'::timestamp, interval '1 minute')";

@@ -50,7 +50,10 @@ fn columns_are_told_before_a_statement_runs() {
         prepared.columns.map(|schema| schema.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>())
     };
     assert_eq!(names("SELECT id, count(*) FROM t GROUP BY id"), Some(vec!["id".to_owned(), "count".to_owned()]));
-    assert_eq!(names("INSERT INTO t (id) VALUES ($1) RETURNING id AS i, name"), Some(vec!["i".to_owned(), "name".to_owned()]));
+    assert_eq!(
+        names("INSERT INTO t (id) VALUES ($1) RETURNING id AS i, name"),
+        Some(vec!["i".to_owned(), "name".to_owned()])
+    );
     assert_eq!(names("SHOW timezone"), Some(vec!["TimeZone".to_owned()]));
     assert_eq!(names("INSERT INTO t (id) VALUES ($1)"), None);
     assert_eq!(names("BEGIN"), None);
@@ -61,13 +64,18 @@ fn values_reach_every_kind_of_statement() {
     let mut session = session();
     let id = |n| ScalarValue::Int32(Some(n));
     let name = |s: &str| ScalarValue::Utf8(Some(s.to_owned()));
-    let inserted = execute(&mut session, "INSERT INTO t (id, name) VALUES ($1, $2), ($3, NULL)", &[id(1), name("a"), id(2)]);
+    let inserted =
+        execute(&mut session, "INSERT INTO t (id, name) VALUES ($1, $2), ($3, NULL)", &[id(1), name("a"), id(2)]);
     assert_eq!(inserted.tag, "INSERT 0 2");
     assert_eq!(execute(&mut session, "SELECT name FROM t WHERE id = $1", &[id(1)]).rows, [["a"]]);
     assert_eq!(execute(&mut session, "UPDATE t SET name = $1 WHERE id = $2", &[name("b"), id(2)]).tag, "UPDATE 1");
-    let upsert = "INSERT INTO t (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = t.name || $3 RETURNING name";
+    let upsert =
+        "INSERT INTO t (id, name) VALUES ($1, $2) ON CONFLICT (id) DO UPDATE SET name = t.name || $3 RETURNING name";
     assert_eq!(execute(&mut session, upsert, &[id(1), name("x"), name("!")]).rows, [["a!"]]);
-    assert_eq!(execute(&mut session, "SELECT id FROM t ORDER BY id LIMIT $1", &[ScalarValue::Int64(Some(1))]).rows, [["1"]]);
+    assert_eq!(
+        execute(&mut session, "SELECT id FROM t ORDER BY id LIMIT $1", &[ScalarValue::Int64(Some(1))]).rows,
+        [["1"]]
+    );
     assert_eq!(execute(&mut session, "DELETE FROM t WHERE name = $1", &[name("b")]).tag, "DELETE 1");
     assert_eq!(execute(&mut session, "SELECT $1::int + 1", &[ScalarValue::Int32(None)]).rows, [["NULL"]]);
 }

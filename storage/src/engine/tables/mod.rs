@@ -28,15 +28,12 @@ use self::{events::LiveEvents, seal::SealedTables};
 use crate::{
     catalog::SegmentRecord,
     table::{
-        ColumnKey, Part, TableDefinition, TableId, TableSnapshot, TablesView,
+        ColumnKey, Entries, Part, TableDefinition, TableId, TableSnapshot, TablesView,
         batch::{Batches, RowBatch},
         check::is_field,
         wire::TableState,
     },
 };
-
-/// Entries by space and name.
-pub(super) type Entries = BTreeMap<(String, String), Arc<[u8]>>;
 
 /// All tables.
 #[derive(Debug, Default)]

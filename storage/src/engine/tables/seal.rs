@@ -7,10 +7,10 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use roaring::{RoaringBitmap, RoaringTreemap};
 
-use super::{Entries, MemoryRows, Table, Tables, events::LiveEvents};
+use super::{MemoryRows, Table, Tables, events::LiveEvents};
 use crate::{
     catalog::{CatalogEdit, DeletedChunk, SegmentRecord},
-    table::{ColumnId, TableId, wire::TableState},
+    table::{ColumnId, Entries, TableId, wire::TableState},
 };
 
 /// All tables at a rotation.

@@ -8,11 +8,11 @@ use std::{
 use arrow_array::UInt32Array;
 use roaring::RoaringTreemap;
 
-use super::{Entries, Fields, Tables};
+use super::{Fields, Tables};
 use crate::{
     Result,
     table::{
-        Part, Rows, TableDefinition, TableId, TableSnapshot, TablesView,
+        Entries, Part, Rows, TableDefinition, TableId, TableSnapshot, TablesView,
         batch::{Batches, RowBatch},
         key::Keys,
     },

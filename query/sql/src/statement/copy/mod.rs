@@ -14,7 +14,7 @@ use datafusion::sql::sqlparser::ast::{
 use self::lines::Lines;
 use super::{
     insert::{Place, places, told},
-    rows::{Given, NewRows},
+    rows::{Given, NewRows, Values},
     table_as,
     target::Target,
     values::{Cell, cells_of_field},
@@ -195,7 +195,7 @@ impl Feed {
             let mut given = Given::default();
             for (place, values) in self.places.iter().zip(columns) {
                 match place {
-                    Place::Column(id) => drop(given.columns.insert(*id, values)),
+                    Place::Column(id) => drop(given.columns.insert(*id, Values::Held(values))),
                     Place::Field(name) => drop(given.fields.insert(name.clone(), values)),
                 }
             }
