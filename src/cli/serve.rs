@@ -19,6 +19,8 @@ use super::{
     terminal::{note, stderr_is_terminal},
     time::HumanDuration,
 };
+#[cfg(feature = "sql")]
+use crate::server::postgres::{DEFAULT_POSTGRES_LISTEN, PostgresConfig, Tls, Users};
 use crate::{
     Db, Features, Standing,
     server::{Listen, Server, ServerConfig, config::DEFAULT_LISTEN},
@@ -72,6 +74,24 @@ pub(crate) struct ServeArgs {
     )]
     #[serde(deserialize_with = "one_or_more")]
     listen: Vec<String>,
+    /// The address to speak PostgreSQL's protocol on, or none; may be repeated [default: 127.0.0.1:5432]
+    #[cfg(feature = "sql")]
+    #[arg(long, value_name = "HOST:PORT", env = "CHRONOLITH_POSTGRES_LISTEN", value_delimiter = ',')]
+    #[serde(deserialize_with = "one_or_more")]
+    postgres_listen: Vec<String>,
+    /// Who may log in over PostgreSQL's protocol: a file with a name:password on each line, or a name and a SCRAM-SHA-256
+    /// verifier [default: everybody on this machine, without a password]
+    #[cfg(feature = "sql")]
+    #[arg(long, value_name = "FILE")]
+    postgres_users: Option<PathBuf>,
+    /// A certificate in PEM, so that PostgreSQL clients may use TLS
+    #[cfg(feature = "sql")]
+    #[arg(long, value_name = "FILE", requires = "postgres_tls_key")]
+    postgres_tls_cert: Option<PathBuf>,
+    /// The certificate's key in PEM
+    #[cfg(feature = "sql")]
+    #[arg(long, value_name = "FILE", requires = "postgres_tls_cert")]
+    postgres_tls_key: Option<PathBuf>,
     /// Keep samples this long [default: 15d]
     #[arg(long, value_name = "DURATION", alias = "storage.tsdb.retention.time")]
     retention_time: Option<HumanDuration>,
@@ -148,6 +168,10 @@ pub(crate) fn run(args: &ServeArgs) -> Result<(), CliError> {
     for address in server.local_addrs().map_err(|e| CliError::io("the listening socket", e))? {
         note(&format!("listening on http://{address}"));
     }
+    #[cfg(feature = "sql")]
+    for address in server.postgres_addrs().map_err(|e| CliError::io("the listening socket", e))? {
+        note(&format!("listening on postgresql://{address}"));
+    }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), data_dir = %dir.display(), "ready");
     server.run_blocking(stop.told())?;
     #[cfg(feature = "kafka")]
@@ -182,6 +206,14 @@ impl ServeArgs {
             config: self.config,
             data_dir: self.data_dir.or(file.data_dir),
             listen: if self.listen.is_empty() { file.listen } else { self.listen },
+            #[cfg(feature = "sql")]
+            postgres_listen: if self.postgres_listen.is_empty() { file.postgres_listen } else { self.postgres_listen },
+            #[cfg(feature = "sql")]
+            postgres_users: self.postgres_users.or(file.postgres_users),
+            #[cfg(feature = "sql")]
+            postgres_tls_cert: self.postgres_tls_cert.or(file.postgres_tls_cert),
+            #[cfg(feature = "sql")]
+            postgres_tls_key: self.postgres_tls_key.or(file.postgres_tls_key),
             retention_time: self.retention_time.or(file.retention_time),
             retention_size: self.retention_size.or(file.retention_size),
             durability: self.durability.or(file.durability),
@@ -261,19 +293,61 @@ impl ServeArgs {
         config.max_samples = self.query_max_samples.unwrap_or(config.max_samples);
         config.enable_admin_api = self.enable_admin_api.unwrap_or(false);
         config.insecure_no_auth = self.insecure_no_auth.unwrap_or(false);
+        #[cfg(feature = "sql")]
+        {
+            config.postgres = self.postgres_config()?;
+            config.sql.statement_timeout = Some(config.query_timeout);
+            config.sql.spill_dir = Some(dir.join("sql-spill"));
+        }
         config.features = features(&self.enable_feature)?;
         config.flags = self.flags(dir, &config);
         Ok(config)
     }
 
+    /// The addresses, users and TLS of PostgreSQL's protocol.
+    #[cfg(feature = "sql")]
+    fn postgres_config(&self) -> Result<PostgresConfig, CliError> {
+        let listen = match self.postgres_listen.as_slice() {
+            [] => vec![Listen::default_port(DEFAULT_POSTGRES_LISTEN)],
+            [none] if none == "none" => Vec::new(),
+            addresses => addresses.iter().map(Listen::asked).collect(),
+        };
+        let usage = |option: &str, what: String| CliError::Usage(format!("{option} {what}"));
+        let users = self.postgres_users.as_deref().map(Users::read).transpose();
+        let tls = match (&self.postgres_tls_cert, &self.postgres_tls_key) {
+            (Some(certificates), Some(key)) => {
+                Some(Tls::read(certificates, key).map_err(|e| usage("--postgres-tls-cert", e))?)
+            }
+            (None, None) => None,
+            _ => return Err(usage("--postgres-tls-cert", "and --postgres-tls-key go together: name both".to_owned())),
+        };
+        let users = users.map_err(|e| usage("--postgres-users", e))?;
+        Ok(PostgresConfig { listen, users, tls, ..PostgresConfig::default() })
+    }
+
     /// Every option with its value, as `/api/v1/status/flags` shows them.
     fn flags(&self, dir: &Path, config: &ServerConfig) -> BTreeMap<String, String> {
         let listen = if self.listen.is_empty() { DEFAULT_LISTEN.to_owned() } else { self.listen.join(",") };
+        let path = |p: Option<&PathBuf>| p.map_or_else(String::new, |p| p.display().to_string());
+        #[cfg(feature = "sql")]
+        let postgres_listen = if self.postgres_listen.is_empty() {
+            DEFAULT_POSTGRES_LISTEN.to_owned()
+        } else {
+            self.postgres_listen.join(",")
+        };
         let size = |s: Option<ByteSize>, none: &str| s.map_or_else(|| none.to_owned(), |s| s.to_string());
         let flags = [
-            ("config", self.config.as_ref().map_or_else(String::new, |p| p.display().to_string())),
+            ("config", path(self.config.as_ref())),
             ("data-dir", dir.display().to_string()),
             ("listen", listen),
+            #[cfg(feature = "sql")]
+            ("postgres-listen", postgres_listen),
+            #[cfg(feature = "sql")]
+            ("postgres-users", path(self.postgres_users.as_ref())),
+            #[cfg(feature = "sql")]
+            ("postgres-tls-cert", path(self.postgres_tls_cert.as_ref())),
+            #[cfg(feature = "sql")]
+            ("postgres-tls-key", path(self.postgres_tls_key.as_ref())),
             ("retention-time", config.retention_text.clone()),
             ("retention-size", size(self.retention_size, "0")),
             ("durability", self.durability.unwrap_or_default().to_string()),
@@ -371,7 +445,8 @@ mod tests {
             read(&format!("{option} = {value}")).unwrap();
             keys += 1;
         }
-        assert_eq!(keys, 14 + usize::from(cfg!(feature = "kafka")));
+        let (sql, kafka) = (usize::from(cfg!(feature = "sql")), usize::from(cfg!(feature = "kafka")));
+        assert_eq!(keys, 14 + 4 * sql + kafka);
     }
 
     #[test]

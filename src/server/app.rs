@@ -10,12 +10,18 @@ use chronolith_storage::{
     engine::Engine,
 };
 
+#[cfg(feature = "sql")]
+use super::postgres::PostgresCounters;
 use super::{ServerConfig, ServerError, cors::Cors, counters::Counters, routes::ROUTES, work::Work};
 
 /// The server's state: configuration, engine, pools and counters.
 pub(crate) struct App {
     pub(crate) config: ServerConfig,
     pub(crate) engine: Engine,
+    #[cfg(feature = "sql")]
+    pub(crate) sql: chronolith_sql::SqlEngine,
+    #[cfg(feature = "sql")]
+    pub(crate) postgres: PostgresCounters,
     /// The machine's clock: deadlines are real time, even over an engine whose clock is virtual.
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) work: Work,
@@ -37,6 +43,10 @@ impl App {
             #[cfg(feature = "kafka")]
             kafka: std::sync::OnceLock::new(),
             stopping: AtomicBool::new(false),
+            #[cfg(feature = "sql")]
+            sql: chronolith_sql::SqlEngine::new(engine.clone(), config.sql.clone())?,
+            #[cfg(feature = "sql")]
+            postgres: PostgresCounters::default(),
             engine,
             clock: Arc::new(SystemClock::default()),
             config,

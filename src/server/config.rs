@@ -3,6 +3,8 @@
 use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
 
 use super::ServerError;
+#[cfg(feature = "sql")]
+use super::postgres::PostgresConfig;
 use crate::Features;
 
 /// The address that is listened on when none was asked for: Prometheus' port, on loopback.
@@ -15,6 +17,12 @@ pub struct ServerConfig {
     pub listen: Vec<Listen>,
     /// What a client may ask of the server.
     pub limits: Limits,
+    /// How PostgreSQL's protocol is served.
+    #[cfg(feature = "sql")]
+    pub postgres: PostgresConfig,
+    /// Limits of SQL.
+    #[cfg(feature = "sql")]
+    pub sql: chronolith_sql::SqlOptions,
     /// How many queries run at once; further ones wait until their timeout.
     pub query_concurrency: usize,
     /// How long a query may take, waiting included; a request can only ask for less.
@@ -44,6 +52,10 @@ impl Default for ServerConfig {
         Self {
             listen: vec![Listen::default_port(DEFAULT_LISTEN)],
             limits: Limits::default(),
+            #[cfg(feature = "sql")]
+            postgres: PostgresConfig::default(),
+            #[cfg(feature = "sql")]
+            sql: default_sql(),
             query_concurrency: 20,
             query_timeout: Duration::from_secs(120),
             lookback: Duration::from_secs(300),
@@ -56,6 +68,17 @@ impl Default for ServerConfig {
             config_text: String::new(),
             retention_text: String::new(),
         }
+    }
+}
+
+/// Limits of SQL when nobody says otherwise.
+#[cfg(feature = "sql")]
+fn default_sql() -> chronolith_sql::SqlOptions {
+    chronolith_sql::SqlOptions {
+        memory_bytes: 512 << 20,
+        spill_dir: None,
+        statement_timeout: None,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
     }
 }
 

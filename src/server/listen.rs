@@ -10,14 +10,25 @@ use super::{
     config::{Listen, check_exposure},
 };
 
-/// Binds every address. A default that is taken is skipped with a warning, one that was asked for is an error.
+/// Binds every address, of which one at least must be had.
 pub(crate) fn bind(listen: &[Listen], insecure_no_auth: bool) -> Result<Vec<TcpListener>, ServerError> {
+    let listeners = bind_free(listen, insecure_no_auth)?;
+    if listeners.is_empty() {
+        let addresses = listen.iter().map(|l| l.address.as_str()).collect::<Vec<_>>().join(", ");
+        return Err(ServerError::NoAddress { addresses });
+    }
+    Ok(listeners)
+}
+
+/// Binds every address. A default that is taken is skipped with a warning, one that was asked for is an error. Addresses
+/// that others can reach are refused unless `is_guarded` says that strangers are kept out.
+pub(crate) fn bind_free(listen: &[Listen], is_guarded: bool) -> Result<Vec<TcpListener>, ServerError> {
     let mut listeners = Vec::new();
     for wanted in listen {
         // A name may stand for several addresses: every one is checked, the first that can be had is bound.
         let addresses = resolve(&wanted.address)?;
         for &address in &addresses {
-            check_exposure(address, insecure_no_auth)?;
+            check_exposure(address, is_guarded)?;
         }
         match TcpListener::bind(addresses.as_slice()).and_then(|l| l.set_nonblocking(true).map(|()| l)) {
             Ok(listener) => listeners.push(listener),
@@ -26,10 +37,6 @@ pub(crate) fn bind(listen: &[Listen], insecure_no_auth: bool) -> Result<Vec<TcpL
             }
             Err(source) => return Err(ServerError::Bind { address: wanted.address.clone(), source }),
         }
-    }
-    if listeners.is_empty() {
-        let addresses = listen.iter().map(|l| l.address.as_str()).collect::<Vec<_>>().join(", ");
-        return Err(ServerError::NoAddress { addresses });
     }
     Ok(listeners)
 }

@@ -1,4 +1,5 @@
-//! The HTTP server: one port for every HTTP protocol, over an engine that blocks and knows no network.
+//! The server: one port for every HTTP protocol, another for PostgreSQL's, over an engine that blocks and knows no
+//! network.
 //!
 //! [`Server::bind`] takes the addresses, [`Server::run`] serves until it is told to stop. Requests are read by tokio and
 //! hyper, and worked on by bounded pools of blocking threads.
@@ -15,6 +16,8 @@ pub(crate) mod exposition;
 mod json;
 mod listen;
 mod params;
+#[cfg(feature = "sql")]
+pub mod postgres;
 mod prometheus;
 mod request;
 mod request_line;
@@ -49,7 +52,8 @@ pub enum ServerError {
     /// Others could reach the server although there is no login.
     #[error(
         "refusing to listen on {address}: others can reach it and the server has no login. Listen on a loopback address \
-         such as 127.0.0.1:{port}, or say --insecure-no-auth if the network itself keeps strangers out", port = address.port()
+         such as 127.0.0.1:{port}, or say --insecure-no-auth if the network itself keeps strangers out (for PostgreSQL's \
+         protocol there is --postgres-users as well)", port = address.port()
     )]
     Exposed {
         /// The address.
@@ -77,6 +81,10 @@ pub enum ServerError {
         /// What is wrong with it.
         source: MatcherError,
     },
+    /// The SQL engine does not start.
+    #[cfg(feature = "sql")]
+    #[error("SQL cannot be served: {0}")]
+    Sql(#[from] chronolith_sql::SqlError),
     /// The runtime cannot start.
     #[error("the server's threads cannot be started: {0}")]
     Runtime(io::Error),
@@ -86,6 +94,8 @@ pub enum ServerError {
 pub struct Server {
     app: Arc<App>,
     listeners: Vec<std::net::TcpListener>,
+    #[cfg(feature = "sql")]
+    postgres: Vec<std::net::TcpListener>,
 }
 
 impl Server {
@@ -95,7 +105,24 @@ impl Server {
     /// When an address cannot be had or must not be served without a login.
     pub fn bind(config: ServerConfig, engine: Engine) -> Result<Self, ServerError> {
         let listeners = listen::bind(&config.listen, config.insecure_no_auth)?;
-        Ok(Self { app: Arc::new(App::new(config, engine)?), listeners })
+        #[cfg(feature = "sql")]
+        let postgres =
+            listen::bind_free(&config.postgres.listen, config.insecure_no_auth || config.postgres.users.is_some())?;
+        Ok(Self {
+            app: Arc::new(App::new(config, engine)?),
+            listeners,
+            #[cfg(feature = "sql")]
+            postgres,
+        })
+    }
+
+    /// Every address on which PostgreSQL's protocol is spoken.
+    ///
+    /// # Errors
+    /// When the system does not tell.
+    #[cfg(feature = "sql")]
+    pub fn postgres_addrs(&self) -> io::Result<Vec<SocketAddr>> {
+        self.postgres.iter().map(std::net::TcpListener::local_addr).collect()
     }
 
     /// Shows what consumers of Kafka count among the server's metrics.
@@ -135,6 +162,16 @@ impl Server {
         for listener in self.listeners {
             let listener = tokio::net::TcpListener::from_std(listener).map_err(ServerError::Runtime)?;
             loops.spawn(accept::accept(Arc::clone(&self.app), listener, Arc::clone(&places), stopped.clone()));
+        }
+        #[cfg(feature = "sql")]
+        {
+            let no_random = |e| ServerError::Runtime(io::Error::other(e));
+            let postgres = Arc::new(postgres::Postgres::new(Arc::clone(&self.app)).map_err(no_random)?);
+            let places = Arc::new(Semaphore::new(self.app.config.limits.max_connections.max(1)));
+            for listener in self.postgres {
+                let listener = tokio::net::TcpListener::from_std(listener).map_err(ServerError::Runtime)?;
+                loops.spawn(postgres::accept(Arc::clone(&postgres), listener, Arc::clone(&places), stopped.clone()));
+            }
         }
         shutdown.await;
         self.app.stop();

@@ -16,6 +16,8 @@ const PATIENCE: Duration = Duration::from_secs(120);
 pub(crate) fn chronolith() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_chronolith"));
     command.env_remove("CHRONOLITH_URL").env_remove("CHRONOLITH_LISTEN").env("COLUMNS", "100");
+    // PostgreSQL's port may be taken, by a test beside this one for instance.
+    command.env("CHRONOLITH_POSTGRES_LISTEN", "none");
     command
 }
 

@@ -20,6 +20,7 @@ mod stop;
 mod stored;
 pub mod types;
 
+pub use datafusion::common::ScalarValue;
 pub use engine::{SqlEngine, SqlOptions};
 pub use error::{Result, SqlError, SqlState};
 pub use outcome::{CopyIn, CopyOptions, Outcome, RowStream};

@@ -28,6 +28,8 @@ pub(crate) fn metrics(request: &Request<'_>) -> Result<Reply, ApiError> {
     if let Some(kafka) = app.kafka.get() {
         kafka.expose(&mut text);
     }
+    #[cfg(feature = "sql")]
+    app.postgres.expose(&mut text);
     process(&mut text, app);
     Ok(Reply::new(StatusCode::OK, Exposition::CONTENT_TYPE, text.finish()))
 }

@@ -45,14 +45,10 @@ pub fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
         start(out, head | FLAT | 2);
         return put_ivarint(out, steps[0]);
     }
-    let costs = [cost(&levels), cost(&steps), cost(&bends) + 2];
-    let order = if costs[1] <= costs[0] && costs[1] <= costs[2] {
-        1
-    } else if costs[0] <= costs[2] {
-        0
-    } else {
-        2
-    };
+    let of_steps = cost(&steps, usize::MAX);
+    let of_levels = cost(&levels, of_steps);
+    let (order, least) = if of_steps <= of_levels { (1, of_steps) } else { (0, of_levels) };
+    let order = if least <= cost(&bends, least) + 2 { order } else { 2 };
     start(out, head | order);
     if order == 2 {
         put_ivarint(out, steps[0]);
@@ -94,8 +90,16 @@ fn differences(mut before: i64, values: &[i64]) -> Vec<i64> {
         .collect()
 }
 
-fn cost(residuals: &[i64]) -> usize {
-    residuals.chunks(BLOCK).map(frame_cost).sum()
+/// The bytes of all frames; not counted on when they are above `limit`.
+fn cost(residuals: &[i64], limit: usize) -> usize {
+    let mut sum = 0;
+    for frame in residuals.chunks(BLOCK) {
+        sum += frame_cost(frame);
+        if sum > limit {
+            break;
+        }
+    }
+    sum
 }
 
 /// Appends the `count` values of a column to `out`.

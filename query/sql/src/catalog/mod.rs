@@ -1,9 +1,33 @@
 //! `pg_catalog` and `information_schema`: what clients ask about the database itself.
+//!
+//! Both are made anew for each statement from the database's objects and the session; rows are made when a query scans
+//! them. The shapes of PostgreSQL's relations stand in text files beside the code; those that have nothing to show are
+//! there and empty.
+
+mod cell;
+mod definitions;
+mod entries;
+mod functions;
+mod information;
+mod keywords;
+mod provider;
+mod relations;
+mod rewrite;
+mod scope;
+mod server;
+mod sets;
+mod shape;
+mod types;
 
 use std::sync::Arc;
 
 use datafusion::{catalog::SchemaProvider, prelude::SessionContext, sql::sqlparser::ast::Statement};
 
+use self::{
+    provider::CatalogSchema,
+    scope::Scope,
+    shape::{INFORMATION_SCHEMA, PG_CATALOG},
+};
 use crate::{
     error::Result,
     objects::{Objects, SessionInfo},
@@ -12,8 +36,12 @@ use crate::{
 /// The schemas beside `public`, by name, for one statement of a session. What they show is read when a query scans them.
 #[must_use]
 pub fn schemas(objects: &Arc<dyn Objects>, session: &Arc<SessionInfo>) -> Vec<(String, Arc<dyn SchemaProvider>)> {
-    let _ = (objects, session);
-    Vec::new()
+    let scope = Scope::new(objects, session);
+    let schema = |name: &str, namespace| {
+        let schema: Arc<dyn SchemaProvider> = Arc::new(CatalogSchema { namespace, scope: Arc::clone(&scope) });
+        (name.to_owned(), schema)
+    };
+    vec![schema("pg_catalog", PG_CATALOG), schema("information_schema", INFORMATION_SCHEMA)]
 }
 
 /// Makes the functions known that read the catalog or the session, such as `format_type` and `current_setting`. Called for
@@ -22,7 +50,8 @@ pub fn schemas(objects: &Arc<dyn Objects>, session: &Arc<SessionInfo>) -> Vec<(S
 /// # Errors
 /// When DataFusion refuses one.
 pub fn register(ctx: &SessionContext, objects: &Arc<dyn Objects>, session: &Arc<SessionInfo>) -> Result<()> {
-    let _ = (ctx, objects, session);
+    functions::register(ctx, &Scope::new(objects, session));
+    sets::register(ctx);
     Ok(())
 }
 
@@ -35,6 +64,6 @@ pub fn rewrite_statement(
     objects: &Arc<dyn Objects>,
     session: &Arc<SessionInfo>,
 ) -> Result<()> {
-    let _ = (statement, objects, session);
-    Ok(())
+    let _ = (objects, session);
+    rewrite::rewrite(statement)
 }

@@ -1,6 +1,43 @@
 //! SQL functions beyond DataFusion's, and the rewrites of syntax that they need.
+//!
+//! A file here is a family of functions. Most are told by a table: a name, the shapes of its arguments, the type of its
+//! result and a function over columns ([`scalar`]) or a kernel over states ([`aggregate`]).
 
-use datafusion::{prelude::SessionContext, sql::sqlparser::ast::Statement};
+mod aggregate;
+mod asof;
+mod asof_exec;
+mod bucket;
+mod datetime;
+mod ddsketch;
+mod extension;
+mod funnels;
+mod gapfill;
+mod gapfill_exec;
+mod hll;
+mod interval;
+pub mod json;
+mod lateral;
+mod literals;
+mod planner;
+mod quantiles;
+mod rewrite;
+mod scalar;
+mod sessions;
+mod sketches;
+mod t_test;
+mod text;
+mod times;
+mod to_char;
+mod top_k;
+mod vectors;
+
+use std::sync::Arc;
+
+use datafusion::{
+    execution::{FunctionRegistry, SessionStateBuilder},
+    prelude::SessionContext,
+    sql::sqlparser::{ast::Statement, tokenizer::TokenWithSpan},
+};
 
 use crate::error::Result;
 
@@ -9,8 +46,53 @@ use crate::error::Result;
 /// # Errors
 /// When DataFusion refuses one.
 pub fn register(ctx: &SessionContext) -> Result<()> {
-    let _ = ctx;
+    Ok(register_all(ctx)?)
+}
+
+fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
+    let state = ctx.state_ref();
+    let mut state = state.write();
+    let scalars = [
+        vec![asof::scalar(), to_char::scalar()],
+        datetime::scalars(),
+        text::scalars(),
+        bucket::scalars(),
+        gapfill::scalars(),
+        json::builders(),
+        json::operators(),
+        sketches::scalars(),
+        vectors::scalars(),
+    ];
+    let uuid =
+        datafusion::functions::string::uuid().as_ref().clone().with_aliases(["gen_random_uuid", "uuid_generate_v4"]);
+    for function in scalars.into_iter().flatten().chain([uuid]) {
+        state.register_udf(Arc::new(function))?;
+    }
+    let aggregates = [
+        funnels::aggregates(),
+        planner::aggregates(),
+        quantiles::aggregates(),
+        sketches::aggregates(),
+        t_test::aggregates(),
+        top_k::aggregates(),
+    ];
+    for function in aggregates.into_iter().flatten() {
+        state.register_udaf(Arc::new(function))?;
+    }
+    state.register_udwf(Arc::new(sessions::window()))?;
+    state.register_expr_planner(Arc::new(planner::Planner))?;
+    state.add_analyzer_rule(Arc::new(literals::TimeLiterals));
+    state.add_analyzer_rule(Arc::new(lateral::LateralRule));
+    state.add_analyzer_rule(Arc::new(gapfill::GapFillRule));
+    state.add_analyzer_rule(Arc::new(asof::AsofRule));
+    *state =
+        SessionStateBuilder::new_from_existing(state.clone()).with_query_planner(Arc::new(extension::Planner)).build();
     Ok(())
+}
+
+/// Makes tokens that the parser does not know ones that it knows, before they are parsed: `ASOF LEFT JOIN`.
+pub fn rewrite_tokens(tokens: &mut Vec<TokenWithSpan>) {
+    asof::rewrite_tokens(tokens);
 }
 
 /// Rewrites what of a statement DataFusion does not plan as it stands, before it is planned.
@@ -18,6 +100,5 @@ pub fn register(ctx: &SessionContext) -> Result<()> {
 /// # Errors
 /// When the statement uses a function or an operator in a way that is refused.
 pub fn rewrite_statement(statement: &mut Statement) -> Result<()> {
-    let _ = statement;
-    Ok(())
+    Ok(rewrite::statement(statement)?)
 }

@@ -17,6 +17,8 @@ const HEX_MAX: usize = 128;
 /// Places of the dashes in a UUID.
 const DASHES: [usize; 4] = [8, 13, 18, 23];
 const UUID_LEN: usize = 36;
+/// Places of the pairs of digits in a UUID.
+const PAIR_PLACES: [usize; 16] = [0, 2, 4, 6, 9, 11, 14, 16, 19, 21, 24, 26, 28, 30, 32, 34];
 /// Longest text around a number or behind a time that all texts share.
 const AFFIX_MAX: usize = 64;
 /// A number with more digits may not fit.
@@ -49,19 +51,18 @@ pub(super) fn decode_shape(reader: &mut Reader<'_>, count: usize) -> Result<Text
                 return Err(malformed("texts", "an odd number of digits"));
             }
             let bytes = reader.bytes(count * len / 2)?;
-            let mut text = Vec::with_capacity(count * len);
-            bytes.iter().for_each(|byte| put_hex(*byte, &mut text));
+            let mut text = vec![0; count * len];
+            for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(bytes) {
+                *pair = PAIRS[usize::from(*byte)];
+            }
             Ok(Texts::equal(len, count, text))
         }
         UUID => {
             let bytes = reader.bytes(count * 16)?;
-            let mut text = Vec::with_capacity(count * UUID_LEN);
-            for uuid in bytes.chunks_exact(16) {
-                for (at, byte) in uuid.iter().enumerate() {
-                    if matches!(at, 4 | 6 | 8 | 10) {
-                        text.push(b'-');
-                    }
-                    put_hex(*byte, &mut text);
+            let mut text = vec![b'-'; count * UUID_LEN];
+            for (text, uuid) in text.as_chunks_mut::<UUID_LEN>().0.iter_mut().zip(bytes.as_chunks::<16>().0) {
+                for (at, byte) in PAIR_PLACES.into_iter().zip(uuid) {
+                    [text[at], text[at + 1]] = PAIRS[usize::from(*byte)];
                 }
             }
             Ok(Texts::equal(UUID_LEN, count, text))
@@ -72,30 +73,37 @@ pub(super) fn decode_shape(reader: &mut Reader<'_>, count: usize) -> Result<Text
     }
 }
 
-const fn hex_digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        _ => None,
-    }
-}
-
-fn put_hex(byte: u8, out: &mut Vec<u8>) {
+/// The two digits of each byte.
+const PAIRS: [[u8; 2]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    out.extend_from_slice(&[DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]]);
-}
-
-/// Packs pairs of digits; `None` when one is none.
-fn pack_hex(digits: impl Iterator<Item = u8>, out: &mut Vec<u8>) -> Option<()> {
-    let mut high = None;
-    for digit in digits {
-        let digit = hex_digit(digit)?;
-        match high.take() {
-            None => high = Some(digit),
-            Some(high) => out.push(high << 4 | digit),
-        }
+    let mut pairs = [[0; 2]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        pairs[byte] = [DIGITS[byte >> 4], DIGITS[byte & 15]];
+        byte += 1;
     }
-    high.is_none().then_some(())
+    pairs
+};
+
+/// No digit; its high bit is set.
+const NO_DIGIT: u8 = 0xff;
+
+/// What each byte is worth as a digit.
+const DIGITS: [u8; 256] = {
+    let mut digits = [NO_DIGIT; 256];
+    let mut digit = 0;
+    while digit < 16 {
+        digits[PAIRS[digit][1] as usize] = digit as u8;
+        digit += 1;
+    }
+    digits
+};
+
+/// Packs pairs of digits, and tells in the high bit of the result whether some are none.
+fn pack_pair(high: u8, low: u8, out: &mut Vec<u8>) -> u8 {
+    let (high, low) = (DIGITS[usize::from(high)], DIGITS[usize::from(low)]);
+    out.push(high << 4 | low & 15);
+    high | low
 }
 
 fn encode_hex(values: &[&[u8]]) -> Option<Vec<u8>> {
@@ -109,7 +117,11 @@ fn encode_hex(values: &[&[u8]]) -> Option<Vec<u8>> {
         if value.len() != len {
             return None;
         }
-        pack_hex(value.iter().copied(), &mut out)?;
+        let wrong =
+            value.as_chunks::<2>().0.iter().fold(0, |wrong, [high, low]| wrong | pack_pair(*high, *low, &mut out));
+        if wrong & 0x80 != 0 {
+            return None;
+        }
     }
     Some(out)
 }
@@ -120,8 +132,10 @@ fn encode_uuids(values: &[&[u8]]) -> Option<Vec<u8>> {
         if value.len() != UUID_LEN || DASHES.iter().any(|at| value[*at] != b'-') {
             return None;
         }
-        let digits = value.iter().enumerate().filter(|(at, _)| !DASHES.contains(at)).map(|(_, b)| *b);
-        pack_hex(digits, &mut out)?;
+        let wrong = PAIR_PLACES.into_iter().fold(0, |wrong, at| wrong | pack_pair(value[at], value[at + 1], &mut out));
+        if wrong & 0x80 != 0 {
+            return None;
+        }
     }
     Some(out)
 }
@@ -178,32 +192,30 @@ impl<'a> TimeForm<'a> {
     }
 
     /// Appends the text of a moment; `None` when its year has not four digits.
-    fn put(&self, moment: i64, out: &mut Vec<u8>) -> Option<()> {
+    fn put(&self, moment: i64, last: &mut LastDate, out: &mut Vec<u8>) -> Option<()> {
         let unit = 10i64.pow(self.digits as u32);
         let (days, rest) = match self.between {
             0 => (moment, 0),
             _ => (moment.div_euclid(86_400 * unit), moment.rem_euclid(86_400 * unit)),
         };
-        let (year, month, day) = date_of(days);
-        if !(0..=9999).contains(&year) {
-            return None;
-        }
-        put_digits(year, 4, out);
-        out.push(b'-');
-        put_digits(month, 2, out);
-        out.push(b'-');
-        put_digits(day, 2, out);
+        out.extend_from_slice(last.text(days)?);
         if self.between != 0 {
-            let seconds = rest / unit;
-            out.push(self.between);
-            put_digits(seconds / 3_600, 2, out);
-            out.push(b':');
-            put_digits(seconds / 60 % 60, 2, out);
-            out.push(b':');
-            put_digits(seconds % 60, 2, out);
+            let (seconds, fraction) = (rest / unit, rest % unit);
+            let [hour, minute, second] = [seconds / 3_600, seconds / 60 % 60, seconds % 60].map(two_digits);
+            out.extend_from_slice(&[
+                self.between,
+                hour[0],
+                hour[1],
+                b':',
+                minute[0],
+                minute[1],
+                b':',
+                second[0],
+                second[1],
+            ]);
             if self.digits > 0 {
                 out.push(b'.');
-                put_digits(rest % unit, self.digits, out);
+                put_digits(fraction, self.digits, out);
             }
             out.extend_from_slice(self.suffix);
         }
@@ -211,15 +223,50 @@ impl<'a> TimeForm<'a> {
     }
 }
 
-/// Appends a number of at most 9 digits with zeros before it.
+/// A date and its text, kept because neighbours mostly have the same.
+struct LastDate {
+    days: i64,
+    text: [u8; DATE_LEN],
+}
+
+impl LastDate {
+    const fn new() -> Self {
+        Self { days: 0, text: *b"1970-01-01" }
+    }
+
+    /// The text of a date; `None` when its year has not four digits.
+    fn text(&mut self, days: i64) -> Option<&[u8]> {
+        if days != self.days {
+            let (year, month, day) = date_of(days);
+            if !(0..=9999).contains(&year) {
+                return None;
+            }
+            let [century, year, month, day] = [year / 100, year % 100, month, day].map(two_digits);
+            self.text = [century[0], century[1], year[0], year[1], b'-', month[0], month[1], b'-', day[0], day[1]];
+            self.days = days;
+        }
+        Some(&self.text)
+    }
+}
+
+/// The digits of a number below 100.
+const fn two_digits(number: i64) -> [u8; 2] {
+    let number = number as u8;
+    [b'0' + number / 10 % 10, b'0' + number % 10]
+}
+
+/// Appends a number that has so many digits, with zeros before it.
 fn put_digits(mut number: i64, digits: usize, out: &mut Vec<u8>) {
     let mut room = [b'0'; 20];
     let digits = digits.min(room.len());
-    for byte in room[..digits].iter_mut().rev() {
-        *byte = b'0' + (number % 10) as u8;
-        number /= 10;
+    for pair in room.as_chunks_mut::<2>().0.iter_mut().rev() {
+        *pair = two_digits(number % 100);
+        number /= 100;
+        if number == 0 {
+            break;
+        }
     }
-    out.extend_from_slice(&room[..digits]);
+    out.extend_from_slice(&room[20 - digits..]);
 }
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar (Hinnant, "chrono-compatible low-level date algorithms").
@@ -248,13 +295,14 @@ fn encode_times(values: &[&[u8]]) -> Option<Vec<u8>> {
     let form = TimeForm::of(values.first()?)?;
     let mut moments = Vec::with_capacity(values.len());
     let mut rebuilt = Vec::with_capacity(form.len());
+    let mut last = LastDate::new();
     for value in values {
         if value.len() != form.len() {
             return None;
         }
         let moment = form.parse(value)?;
         rebuilt.clear();
-        form.put(moment, &mut rebuilt)?;
+        form.put(moment, &mut last, &mut rebuilt)?;
         if rebuilt != *value {
             return None;
         }
@@ -277,8 +325,9 @@ fn decode_times(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
     let mut moments = Vec::new();
     decode_integers(reader, count, &mut moments)?;
     let mut text = Vec::with_capacity(count * form.len());
+    let mut last = LastDate::new();
     for moment in moments {
-        form.put(moment, &mut text).ok_or_else(|| malformed("texts", "a year without four digits"))?;
+        form.put(moment, &mut last, &mut text).ok_or_else(|| malformed("texts", "a year without four digits"))?;
     }
     Ok(Texts::equal(form.len(), count, text))
 }

@@ -30,35 +30,46 @@ const FEW_GRANULES: u32 = 8;
 
 /// Whether a text is found by its words and not as a whole.
 pub(super) fn is_tokenised(text: &str) -> bool {
-    (text.len() > WHOLE_MAX || text.bytes().any(|b| b.is_ascii_whitespace())) && text.chars().any(char::is_alphanumeric)
+    (text.len() > WHOLE_MAX || text.bytes().any(|b| b.is_ascii_whitespace()))
+        && (text.bytes().any(|b| b.is_ascii_alphanumeric()) || text.chars().any(char::is_alphanumeric))
 }
 
 /// Whether a text is one word.
 pub(super) fn is_word(text: &str) -> bool {
-    !text.is_empty() && text.chars().all(char::is_alphanumeric)
+    let alphanumeric = text.bytes().all(|b| b.is_ascii_alphanumeric()) || text.chars().all(char::is_alphanumeric);
+    !text.is_empty() && alphanumeric
 }
 
 /// The term of a text as a whole, and of a word.
 pub(super) fn exact_term(text: &str) -> u64 {
+    if text.is_ascii() { ascii_term(text.as_bytes()) } else { xxh3_64(text.to_lowercase().as_bytes()) }
+}
+
+fn ascii_term(text: &[u8]) -> u64 {
     let mut room = [0; 64];
     match room.get_mut(..text.len()) {
-        Some(lower) if text.is_ascii() => {
-            lower.copy_from_slice(text.as_bytes());
+        Some(lower) => {
+            lower.copy_from_slice(text);
             lower.make_ascii_lowercase();
             xxh3_64(lower)
         }
-        _ => xxh3_64(text.to_lowercase().as_bytes()),
+        None => xxh3_64(&text.to_ascii_lowercase()),
     }
 }
 
-/// Hands out the words of a text.
+/// The words of a text.
 pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
     text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty())
 }
 
 /// Hands out the terms of a text's words.
 pub(super) fn tokens(text: &str, mut each: impl FnMut(u64)) {
-    words(text).for_each(|word| each(exact_term(word)));
+    if text.is_ascii() {
+        let words = text.as_bytes().split(|b| !b.is_ascii_alphanumeric());
+        words.filter(|word| !word.is_empty()).for_each(|word| each(ascii_term(word)));
+    } else {
+        words(text).for_each(|word| each(exact_term(word)));
+    }
 }
 
 /// What an index of terms is: its granule, and how exact its hashes are.
@@ -310,5 +321,119 @@ impl Section {
             each(absolute..absolute + 1);
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::BTreeSet, path::Path, sync::Arc};
+
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{
+        segment::{
+            BlockCache,
+            block::{BlockFile, BlockKind, BlockWriter},
+            cache::segment_number,
+        },
+        table::segment::{file::PackFile, footer::EVENT_SEGMENT, pack::decode_table},
+        vfs::{MemFs, OpenMode, Vfs},
+    };
+
+    /// Writes entries in so many sections and returns how to read them.
+    fn write(kind: TermKind, parts: &[Vec<(u64, u32)>]) -> (PackFile, Vec<Section>) {
+        let path = Path::new("terms");
+        let vfs: Arc<dyn Vfs> = Arc::new(MemFs::new());
+        let file =
+            || BlockFile { path: path.into(), file: vfs.open(path, OpenMode::CreateOrOpen).unwrap(), file_id: 1 };
+        let mut packs = PackWriter::new(BlockWriter::start(file(), EVENT_SEGMENT, 1).unwrap());
+        let mut builder = TermBuilder::new(kind, Pack::new(BlockKind::Terms));
+        for part in parts {
+            part.iter().for_each(|(term, granule)| builder.add(*term, *granule));
+            builder.flush(&mut packs).unwrap();
+        }
+        let mut bytes = Vec::new();
+        let sections = builder.finish(&mut packs).unwrap();
+        sections.iter().for_each(|s| s.put(&mut bytes));
+        let mut reader = Reader::new(&bytes);
+        let sections = (0..sections.len()).map(|_| Section::take(&mut reader, u32::MAX).unwrap()).collect();
+        assert!(reader.is_empty());
+        let table = packs.finish().unwrap();
+        let file = file();
+        let packs = decode_table(&file.read(table, BlockKind::Packs).unwrap()).unwrap();
+        (PackFile { file, packs, cache: BlockCache::new(1 << 20), number: segment_number() }, sections)
+    }
+
+    fn find(file: &PackFile, sections: &[Section], kind: TermKind, term: u64) -> BTreeSet<u32> {
+        let mut found = BTreeSet::new();
+        for section in sections {
+            if let Some((place, first, key)) = section.piece(kind, term) {
+                let piece = file.read(place, BlockKind::Terms).unwrap();
+                section.find(&piece, first, key, |granules| found.extend(granules)).unwrap();
+            }
+        }
+        found
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(32))]
+
+        #[test]
+        fn nothing_is_missed(
+            parts in prop::collection::vec(prop::collection::vec((0u64..3000, 0u32..3), 1..2000), 1..4),
+            spread in 0u32..64,
+            which in 0usize..3,
+        ) {
+            let kind = [TermKind::Codes, TermKind::Terms, TermKind::Keys][which];
+            let mut granule = 5;
+            let term = |n: u64| if kind == TermKind::Codes { n } else { n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> spread };
+            let parts: Vec<Vec<(u64, u32)>> = parts
+                .into_iter()
+                .map(|part| {
+                    let entries = part.into_iter().map(|(n, step)| {
+                        granule += step;
+                        (term(n * n % 3000), granule)
+                    });
+                    entries.collect()
+                })
+                .collect();
+            let (file, sections) = write(kind, &parts);
+            prop_assert_eq!(sections.len(), parts.len());
+            for (term, granule) in parts.iter().flatten().step_by(41) {
+                prop_assert!(find(&file, &sections, kind, *term).contains(granule));
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_found_is_exact_where_it_is_rare() {
+        let entries: Vec<(u64, u32)> = (0..100_000u32).map(|n| (xxh3_64(&(n / 3).to_le_bytes()), n / 10)).collect();
+        let (file, sections) = write(TermKind::Terms, &[entries]);
+        let mut wrong = 0;
+        for n in (0..40_000u32).step_by(11) {
+            let found = find(&file, &sections, TermKind::Terms, xxh3_64(&n.to_le_bytes()));
+            let wanted: BTreeSet<u32> = (0..3).map(|i| n * 3 + i).filter(|n| *n < 100_000).map(|n| n / 10).collect();
+            assert!(found.is_superset(&wanted));
+            wrong += found.len() - wanted.len();
+        }
+        assert!(wrong < 20, "{wrong} granules too many");
+        // A term of most granules has no postings.
+        let everywhere: Vec<(u64, u32)> = (0..100).filter(|n| n % 7 != 0).map(|n| (9, n)).collect();
+        let (file, sections) = write(TermKind::Codes, &[everywhere]);
+        assert_eq!(find(&file, &sections, TermKind::Codes, 9), (1..100).collect());
+        assert!(find(&file, &sections, TermKind::Codes, 8).is_empty());
+    }
+
+    #[test]
+    fn words_are_runs_of_letters_and_digits() {
+        assert_eq!(words("\u{c4}rger_42-x  y.").collect::<Vec<_>>(), ["\u{c4}rger", "42", "x", "y"]);
+        assert_eq!(exact_term("\u{c4}RGER"), exact_term("\u{e4}rger"));
+        assert_eq!(exact_term("Info"), xxh3_64(b"info"));
+        assert!(is_tokenised("a b") && !is_tokenised("- -") && !is_tokenised("a-b") && is_tokenised(&"a".repeat(49)));
+        let mut all = Vec::new();
+        tokens("An ID-7", |term| all.push(term));
+        assert_eq!(all, ["an", "id", "7"].map(exact_term));
+        assert!(is_word("a1") && !is_word("a-b") && !is_word(""));
     }
 }

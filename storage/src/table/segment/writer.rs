@@ -165,11 +165,13 @@ impl EventSegmentWriter {
                 keys.add(*key, keys.granule(block, row as u32));
             }
         }
+        let dictionaries = self.columns.values().filter_map(|c| c.texts.as_ref()).map(|t| t.dictionary.size());
+        let may_grow = dictionaries.sum::<usize>() < DICTIONARIES_MAX;
         let all: BTreeSet<&ColumnKey> = waiting.rows.iter().flat_map(|r| r.columns().iter().map(|(k, _)| k)).collect();
         for key in all {
             let array = column(&waiting.rows, key)?;
             if array.null_count() < array.len() {
-                self.write_chunk(key, &array, block)?;
+                self.write_chunk(key, &array, block, may_grow)?;
             }
         }
         self.rows += waiting.row_ids.len() as u32;
@@ -189,10 +191,7 @@ impl EventSegmentWriter {
         Ok(())
     }
 
-    fn write_chunk(&mut self, key: &ColumnKey, array: &ArrayRef, block: u32) -> Result<()> {
-        let may_grow =
-            self.columns.values().filter_map(|c| c.texts.as_ref()).map(|t| t.dictionary.size()).sum::<usize>()
-                < DICTIONARIES_MAX;
+    fn write_chunk(&mut self, key: &ColumnKey, array: &ArrayRef, block: u32, may_grow: bool) -> Result<()> {
         let column = self.columns.entry(key.clone()).or_insert_with(|| ColumnWriter::new(key.kind));
         self.chunk.clear();
         let mut sink = ChunkSink { block, may_grow, texts: column.texts.as_mut(), out: &mut self.chunk };

@@ -2,14 +2,29 @@
 
 use std::{path::Path, sync::Arc};
 
+use arrow_array::Array;
+use proptest::prelude::*;
+
 use super::{
+    super::{
+        chunk::{ChunkSink, decode_chunk, encode_chunk, is_text},
+        column::{ColumnIndex, TermIndex},
+        dictionary::{Dictionary, DictionaryBuilder},
+        footer::{Footer, decode_directory},
+        pack::{Pack, decode_table},
+        presence::decode_presence,
+        terms::{TermBuilder, TermKind},
+        text::TextColumn,
+    },
     PATH, open, same, texts,
-    values::{Recipe, array, nulls},
+    values::{KINDS, Recipe, array, nulls, recipes},
     write,
 };
 use crate::{
     StorageError,
+    encoding::Reader,
     rng::Rng,
+    segment::block::BlockKind,
     table::{BLOCK_ROWS, ColumnKey, Kind, ListKind, Part, Rows},
     vfs::{MemFs, OpenMode, Vfs},
 };
@@ -76,4 +91,55 @@ fn a_newer_format_is_refused() {
     let checksum = crc32c::crc32c(&bytes[..20]).to_le_bytes();
     bytes[20..24].copy_from_slice(&checksum);
     assert!(matches!(open(&damaged(&bytes)), Err(StorageError::NewerFormat { found: 2, .. })));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(if cfg!(debug_assertions) { 300 } else { 5_000 }))]
+
+    /// Bytes whose checksum fits need not be what this program writes.
+    #[test]
+    fn changed_chunks_decode_or_fail(
+        kind in 0..KINDS.len(),
+        recipe in recipes(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..4),
+        cut in any::<prop::sample::Index>(),
+        rows in 1usize..400,
+    ) {
+        let kind = KINDS[kind];
+        let mut texts = is_text(kind).then(|| TextColumn {
+            dictionary: DictionaryBuilder::default(),
+            codes: TermBuilder::new(TermKind::Codes, Pack::new(BlockKind::Terms)),
+            terms: None,
+        });
+        let mut bytes = Vec::new();
+        let mut sink = ChunkSink { block: 0, may_grow: true, texts: texts.as_mut(), out: &mut bytes };
+        encode_chunk(kind, &array(kind, &recipe, rows, nulls(&recipe, rows)), &mut sink).unwrap();
+        let dictionary = || {
+            let Some(texts) = &texts else { panic!("a dictionary is asked for of {kind:?}") };
+            let mut bytes = texts.dictionary.encode();
+            bytes.extend_from_slice(&[b'x'; 8]);
+            Dictionary::decode(&bytes.into(), texts.dictionary.len(), kind == Kind::Bytes).map(Arc::new)
+        };
+        for (at, byte) in &edits {
+            let at = at.index(bytes.len());
+            bytes[at] = *byte;
+        }
+        if edits.len() == 3 {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        match decode_chunk(kind, &bytes.into(), rows, &dictionary) {
+            Ok(array) => prop_assert_eq!((array.len(), array.data_type()), (rows, &kind.arrow())),
+            Err(e) => prop_assert!(!edits.is_empty() && matches!(e, StorageError::Malformed { .. }), "{}", e),
+        }
+    }
+
+    #[test]
+    fn any_bytes_are_an_index_or_refused(bytes in prop::collection::vec(any::<u8>(), 0..200), rows in 0u32..100_000) {
+        let _ = ColumnIndex::decode(&bytes, rows);
+        let _ = TermIndex::decode(&bytes, rows);
+        let _ = decode_directory(&bytes);
+        let _ = decode_table(&bytes);
+        let _ = Footer::decode(&bytes);
+        let _ = decode_presence(&mut Reader::new(&bytes), rows as usize);
+    }
 }

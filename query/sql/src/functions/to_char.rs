@@ -1,0 +1,236 @@
+//! to_char with PostgreSQL's patterns for times, and the common ones for numbers.
+
+use std::{fmt::Write, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, StringViewArray},
+    datatypes::DataType,
+};
+use chrono::{Datelike, NaiveDateTime, Timelike};
+use datafusion::{
+    common::{Result, not_impl_err},
+    logical_expr::ScalarUDF,
+};
+
+use super::{
+    datetime::naive,
+    scalar::{Arg, Call, Scalar, Shape, exactly},
+};
+
+const SHAPES: &[Shape] = &[exactly(&[Arg::Float, Arg::Text]), exactly(&[Arg::Time, Arg::Text])];
+
+/// The function.
+pub(super) fn scalar() -> ScalarUDF {
+    Scalar::new("to_char", SHAPES, |_| Ok(DataType::Utf8View), eval).udf()
+}
+
+fn eval(call: &Call<'_>) -> Result<ArrayRef> {
+    let (values, patterns) = (call.array(0)?, call.text(1)?);
+    if values.data_type() == &DataType::Float64 {
+        let numbers = call.float(0)?;
+        let row = |(number, pattern): (Option<f64>, Option<&str>)| {
+            number.zip(pattern).map(|(number, pattern)| of_number(number, pattern)).transpose()
+        };
+        return Ok(Arc::new(numbers.iter().zip(&patterns).map(row).collect::<Result<StringViewArray>>()?));
+    }
+    let row = |(time, pattern): (Option<NaiveDateTime>, Option<&str>)| {
+        time.zip(pattern).map(|(time, pattern)| of_time(time, pattern)).transpose()
+    };
+    Ok(Arc::new(naive(&values)?.into_iter().zip(&patterns).map(row).collect::<Result<StringViewArray>>()?))
+}
+
+const MONTHS: [&str; 12] = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+];
+const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"];
+const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
+
+/// The patterns, the longer ones before those that they begin with.
+const PATTERNS: [&str; 52] = [
+    "YYYY", "IYYY", "Y,YYY", "YYY", "IYY", "YY", "IY", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "MI",
+    "MS", "HH24", "HH12", "HH", "DDD", "IDDD", "DD", "DAY", "Day", "day", "DY", "Dy", "dy", "ID", "D", "SSSSS", "SSSS",
+    "SS", "US", "FF3", "FF6", "AM", "PM", "am", "pm", "A.M.", "P.M.", "IW", "WW", "W", "Q", "CC", "J", "RM", "TZH",
+    "TZ", "OF",
+];
+
+fn of_time(time: NaiveDateTime, pattern: &str) -> Result<String> {
+    let mut out = String::new();
+    let mut rest = pattern;
+    let mut fill = true;
+    while let Some(c) = rest.chars().next() {
+        if let Some(quoted) = rest.strip_prefix('"') {
+            let (text, after) = quoted.split_once('"').unwrap_or((quoted, ""));
+            out.push_str(text);
+            rest = after;
+        } else if let Some(after) = rest.strip_prefix("FM") {
+            fill = false;
+            rest = after;
+        } else if let Some(name) = PATTERNS.into_iter().find(|name| rest.starts_with(name)) {
+            rest = &rest[name.len()..];
+            let mut ordinal = None;
+            for suffix in ["TH", "th"] {
+                if let Some(after) = rest.strip_prefix(suffix) {
+                    (ordinal, rest) = (Some(suffix), after);
+                    break;
+                }
+            }
+            let start = out.len();
+            field(time, name, fill, &mut out)?;
+            if let Some(suffix) = ordinal {
+                let ending = ordinal_of(&out[start..]);
+                out.push_str(&if suffix == "TH" { ending.to_uppercase() } else { ending.to_owned() });
+            }
+            fill = true;
+        } else {
+            out.push(c);
+            rest = &rest[c.len_utf8()..];
+        }
+    }
+    Ok(out)
+}
+
+fn ordinal_of(digits: &str) -> &'static str {
+    let teen = digits.len() > 1 && digits[..digits.len() - 1].ends_with('1');
+    match digits.chars().last() {
+        Some('1') if !teen => "st",
+        Some('2') if !teen => "nd",
+        Some('3') if !teen => "rd",
+        _ => "th",
+    }
+}
+
+/// Writes one field of a time.
+fn field(time: NaiveDateTime, name: &str, fill: bool, out: &mut String) -> Result<()> {
+    let (date, week) = (time.date(), time.date().iso_week());
+    let month = MONTHS[date.month0() as usize];
+    let day = DAYS[date.weekday().num_days_from_sunday() as usize];
+    let cased = |text: &str| match name.chars().nth(1) {
+        Some(second) if second.is_uppercase() => text.to_uppercase(),
+        _ if name.starts_with(char::is_lowercase) => text.to_lowercase(),
+        _ => text.to_owned(),
+    };
+    let hour12 = (time.hour() + 11) % 12 + 1;
+    let (year, isoyear) = (i64::from(date.year()), i64::from(week.year()));
+    let (value, width) = match name {
+        "YYYY" => (year, 4),
+        "IYYY" => (isoyear, 4),
+        "Y,YYY" => {
+            let _ = write!(out, "{},{:03}", year / 1000, year % 1000);
+            return Ok(());
+        }
+        "YYY" => (year % 1000, 3),
+        "IYY" => (isoyear % 1000, 3),
+        "YY" => (year % 100, 2),
+        "IY" => (isoyear % 100, 2),
+        "MONTH" | "Month" | "month" | "DAY" | "Day" | "day" => {
+            let text = cased(if name.len() == 5 { month } else { day });
+            let _ = if fill { write!(out, "{text:9}") } else { write!(out, "{text}") };
+            return Ok(());
+        }
+        "MON" | "Mon" | "mon" => return Ok(out.push_str(&cased(&month[..3]))),
+        "DY" | "Dy" | "dy" => return Ok(out.push_str(&cased(&day[..3]))),
+        "AM" | "PM" => return Ok(out.push_str(if time.hour() < 12 { "AM" } else { "PM" })),
+        "am" | "pm" => return Ok(out.push_str(if time.hour() < 12 { "am" } else { "pm" })),
+        "A.M." | "P.M." => return Ok(out.push_str(if time.hour() < 12 { "A.M." } else { "P.M." })),
+        "RM" => {
+            let roman = ROMAN[date.month0() as usize];
+            let _ = if fill { write!(out, "{roman:4}") } else { write!(out, "{roman}") };
+            return Ok(());
+        }
+        "TZ" => return Ok(out.push_str("UTC")),
+        "TZH" | "OF" => return Ok(out.push_str("+00")),
+        "MM" => (i64::from(date.month()), 2),
+        "MI" => (i64::from(time.minute()), 2),
+        "MS" | "FF3" => (i64::from(time.nanosecond() / 1_000_000), 3),
+        "US" | "FF6" => (i64::from(time.nanosecond() / 1000), 6),
+        "HH24" => (i64::from(time.hour()), 2),
+        "HH12" | "HH" => (i64::from(hour12), 2),
+        "DDD" => (i64::from(date.ordinal()), 3),
+        "IDDD" => (i64::from(week.week0()) * 7 + i64::from(date.weekday().number_from_monday()), 3),
+        "DD" => (i64::from(date.day()), 2),
+        "ID" => (i64::from(date.weekday().number_from_monday()), 1),
+        "D" => (i64::from(date.weekday().number_from_sunday()), 1),
+        "SSSS" | "SSSSS" => (i64::from(time.num_seconds_from_midnight()), 1),
+        "SS" => (i64::from(time.second()), 2),
+        "IW" => (i64::from(week.week()), 2),
+        "WW" => (i64::from(date.ordinal0() / 7 + 1), 2),
+        "W" => (i64::from(date.day0() / 7 + 1), 1),
+        "Q" => (i64::from(date.month0() / 3 + 1), 1),
+        "CC" => ((year - 1).div_euclid(100) + 1, 2),
+        "J" => (i64::from(date.num_days_from_ce()) + 1_721_425, 1),
+        other => return not_impl_err!("the pattern {other} in to_char"),
+    };
+    let _ = if fill { write!(out, "{value:0width$}") } else { write!(out, "{value}") };
+    Ok(())
+}
+
+/// Numbers by `9`, `0`, `.`, `,`, `FM` and plain text around them.
+fn of_number(number: f64, pattern: &str) -> Result<String> {
+    let (fill, body) = match pattern.strip_prefix("FM") {
+        Some(body) => (false, body),
+        None => (true, pattern),
+    };
+    if let Some(other) = body.chars().find(|c| !matches!(c, '9' | '0' | '.' | ',' | 'D' | 'G' | ' ' | '%' | '$')) {
+        return not_impl_err!("{other} in a number pattern of to_char; it has 9 0 . , D G and FM");
+    }
+    let body = body.replace('D', ".").replace('G', ",");
+    let (whole, part) = body.split_once('.').unwrap_or((&body, ""));
+    let decimals = part.chars().filter(|c| matches!(c, '9' | '0')).count();
+    let written = format!("{:.decimals$}", number.abs());
+    let (digits, fraction) = written.split_once('.').unwrap_or((&written, ""));
+    let places = whole.chars().filter(|c| matches!(c, '9' | '0')).count();
+    let digits = if digits == "0" && places > 0 && !whole.contains('0') && decimals > 0 { "" } else { digits };
+    let overflow = !number.is_finite() || digits.len() > places;
+    // From the right, so that commas fall where they belong.
+    let mut left = digits.chars().rev();
+    let mut reversed = String::new();
+    let zeros = whole.find('0').map_or(0, |at| whole[at..].chars().filter(|c| matches!(c, '9' | '0')).count());
+    let mut placed = 0;
+    for c in whole.chars().rev() {
+        match c {
+            '9' | '0' => {
+                placed += 1;
+                reversed.push(if overflow {
+                    '#'
+                } else {
+                    left.next().unwrap_or(if placed <= zeros { '0' } else { ' ' })
+                });
+            }
+            ',' => reversed.push(if overflow || left.clone().next().is_some() || placed < zeros { ',' } else { ' ' }),
+            other => reversed.push(other),
+        }
+    }
+    let mut text: String = reversed.chars().rev().collect();
+    if decimals > 0 {
+        let kept = if fill { fraction } else { trimmed(fraction, part) };
+        text = format!("{text}.{}", if overflow { "#".repeat(decimals) } else { kept.to_owned() });
+    }
+    let sign = if number < 0.0 && written.chars().any(|c| matches!(c, '1'..='9')) {
+        "-"
+    } else if fill {
+        " "
+    } else {
+        ""
+    };
+    let blank = text.len() - text.trim_start().len();
+    let (blanks, rest) = text.split_at(blank);
+    Ok(if fill { format!("{blanks}{sign}{rest}") } else { format!("{sign}{}", rest.trim_start()) })
+}
+
+/// A fraction without the zeros at its end that the pattern does not ask for.
+fn trimmed<'a>(fraction: &'a str, pattern: &str) -> &'a str {
+    let asked = pattern.rfind('0').map_or(0, |at| at + 1);
+    let used = fraction.trim_end_matches('0').len();
+    &fraction[..used.max(asked).min(fraction.len())]
+}

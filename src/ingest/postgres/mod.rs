@@ -1,0 +1,5 @@
+//! PostgreSQL's protocol as pure functions over bytes: what a client sends, and the forms of values that need reading.
+
+pub mod array_text;
+pub mod frontend;
+pub mod numeric;
