@@ -21,7 +21,7 @@ use crate::{
 
 /// The declared columns of a table by the field that fills them.
 #[derive(Debug)]
-pub(super) struct Fit<'d> {
+pub(crate) struct Fit<'d> {
     definition: &'d TableDefinition,
     by_field: HashMap<String, &'d ColumnDefinition>,
     arrival: i64,
@@ -31,7 +31,7 @@ pub(super) struct Fit<'d> {
 type Sources = Vec<(Kind, ArrayRef)>;
 
 impl<'d> Fit<'d> {
-    pub(super) fn new(definition: &'d TableDefinition, arrival: i64) -> Self {
+    pub(crate) fn new(definition: &'d TableDefinition, arrival: i64) -> Self {
         // A dynamic table's times are read from documents already.
         let is_time = |c: &&ColumnDefinition| definition.dynamic && definition.time == Some(c.id);
         let declared = definition.columns.iter().filter(|c| !is_time(c));
@@ -39,7 +39,7 @@ impl<'d> Fit<'d> {
     }
 
     /// The rows of the table; `before` rows came before them.
-    pub(super) fn rows(&self, rows: Rows, before: usize, transaction: &mut Transaction) -> Result<Rows> {
+    pub(crate) fn rows(&self, rows: Rows, before: usize, transaction: &mut Transaction) -> Result<Rows> {
         if self.by_field.is_empty() {
             return Ok(rows);
         }

@@ -24,7 +24,7 @@ use crate::{
 };
 #[cfg(feature = "server")]
 pub(crate) use export::{Export, ExportFormat};
-use fit::Fit;
+pub(crate) use fit::Fit;
 
 /// How often rows are appended anew when another transaction changes the table meanwhile.
 const TRIES: usize = 10;
@@ -102,7 +102,7 @@ pub(crate) fn insert<'a>(
 }
 
 /// How events for a table are read.
-fn read_options(definition: &TableDefinition, time_field: Option<&str>, arrival: i64) -> Result<ReadOptions> {
+pub(crate) fn read_options(definition: &TableDefinition, time_field: Option<&str>, arrival: i64) -> Result<ReadOptions> {
     let is_json = |t: &ColumnType| matches!(t, ColumnType::Json | ColumnType::Jsonb);
     let json = definition.columns.iter().filter(|c| is_json(&c.column_type)).map(|c| c.name.clone());
     let mut document = DocumentOptions { arrival, json_fields: json.collect(), ..DocumentOptions::default() };
