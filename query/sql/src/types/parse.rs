@@ -24,7 +24,15 @@ use crate::error::{Result, SqlError};
 /// # Errors
 /// `22P02`, `22003`, `22007` or `22001` for the first text that is none of the type.
 pub(crate) fn parse_texts<'a>(
-    texts: impl Iterator<Item = Option<&'a str>>,
+    mut texts: impl Iterator<Item = Option<&'a str>>,
+    column_type: &ColumnType,
+    zone: &str,
+) -> Result<ArrayRef> {
+    parse_each(&mut texts, column_type, zone)
+}
+
+fn parse_each<'a>(
+    texts: &mut dyn Iterator<Item = Option<&'a str>>,
     column_type: &ColumnType,
     zone: &str,
 ) -> Result<ArrayRef> {
