@@ -61,9 +61,13 @@ fn arrows_point_down() {
         let name = package["name"].as_str().unwrap();
         let mut banned: Vec<&str> = Vec::new();
         match name {
-            "chronolith-storage" => banned.extend(["chronolith", "chronolith-promql", "chronolith-sql"].iter().chain(&banned_below)),
+            "chronolith-storage" => {
+                banned.extend(["chronolith", "chronolith-promql", "chronolith-sql"].iter().chain(&banned_below))
+            }
             "chronolith-promql" => banned.extend(["chronolith", "chronolith-sql"].iter().chain(&banned_below)),
-            "chronolith-sql" => banned.extend(["chronolith", "hyper", "hyper-util", "axum", "clap", "snap", "prost", "pgwire"]),
+            "chronolith-sql" => {
+                banned.extend(["chronolith", "hyper", "hyper-util", "axum", "clap", "snap", "prost", "pgwire"])
+            }
             _ => continue,
         }
         seen += 1;
