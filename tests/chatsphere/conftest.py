@@ -48,7 +48,7 @@ class Server:
         self.log = open(pathlib.Path(self.directory) / "server.log", "ab")
         command = [
             self.binary, "serve", "--data-dir", str(pathlib.Path(self.directory) / "data"),
-            "--listen", f"127.0.0.1:{self.http}", "--postgres-listen", f"127.0.0.1:{self.postgres}",
+            "--retention-time", "10y", "--listen", f"127.0.0.1:{self.http}", "--postgres-listen", f"127.0.0.1:{self.postgres}",
         ]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + START_SECONDS

@@ -40,6 +40,8 @@ const KNOWN: &[(&str, &str, Check, &str)] = &[
     ),
     ("client_min_messages", "notice", Check::Text, "Sets the message levels that are sent to the client."),
     ("datestyle", "ISO, MDY", Check::Text, "Sets the display format for date and time values."),
+    ("default_table_access_method", "heap", Check::Fixed, "Sets the default table access method for new tables."),
+    ("default_tablespace", "", Check::Fixed, "Sets the default tablespace to create tables and indexes in."),
     ("default_transaction_deferrable", "off", Check::Bool, "Sets the default deferrable status of new transactions."),
     (
         "default_transaction_isolation",
