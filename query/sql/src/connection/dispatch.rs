@@ -28,13 +28,13 @@ impl Connection {
         if !ends {
             self.check_not_failed()?;
         }
-        self.dispatch(statement, parameters).await
+        Box::pin(self.dispatch(statement, parameters)).await
     }
 
     /// Runs a statement.
     pub(crate) async fn dispatch(&mut self, statement: Statement, parameters: &[ScalarValue]) -> Result<Outcome> {
         match statement {
-            Statement::Query(query) => self.query(*query, parameters).await,
+            Statement::Query(query) => Box::pin(self.query(*query, parameters)).await,
             Statement::Insert(_)
             | Statement::Update(_)
             | Statement::Delete(_)
@@ -46,14 +46,14 @@ impl Connection {
             | Statement::CreateIndex(_)
             | Statement::Comment { .. }
             | Statement::CreateSchema { .. }
-            | Statement::CreateExtension(_) => self.write(&statement, None, parameters).await,
+            | Statement::CreateExtension(_) => Box::pin(self.write(&statement, None, parameters)).await,
             Statement::Copy { source, to, target, options, legacy_options, .. } => {
                 self.look();
-                copy::run(self, source, to, &target, &options, &legacy_options).await
+                Box::pin(copy::run(self, source, to, &target, &options, &legacy_options)).await
             }
             Statement::Explain { .. } => {
                 self.look();
-                explain::run(self, statement, parameters).await
+                Box::pin(explain::run(self, statement, parameters)).await
             }
             Statement::StartTransaction { modes, statements, .. } => match statements.first() {
                 None => self.begin(&modes),
@@ -63,7 +63,7 @@ impl Connection {
             Statement::Rollback { chain, savepoint } => self.rollback(savepoint.as_ref(), chain),
             Statement::Savepoint { name } => self.savepoint(&name),
             Statement::ReleaseSavepoint { name } => self.release(&name),
-            other => self.session_statement(other, parameters).await,
+            other => Box::pin(self.session_statement(other, parameters)).await,
         }
     }
 
@@ -91,7 +91,7 @@ impl Connection {
                 Box::pin(self.execute_named(name.as_ref(), values, parameters)).await
             }
             Statement::Deallocate { name, .. } => self.deallocate(&name),
-            Statement::Declare { stmts } => self.declare_cursor(stmts, parameters).await,
+            Statement::Declare { stmts } => Box::pin(self.declare_cursor(stmts, parameters)).await,
             Statement::Fetch { name, direction, into, .. } => {
                 if into.is_some() {
                     return Err(SqlError::unsupported("FETCH ... INTO"));
@@ -110,13 +110,13 @@ impl Connection {
     /// A query, or a statement that writes with WITH in front.
     async fn query(&mut self, query: Query, parameters: &[ScalarValue]) -> Result<Outcome> {
         if let SetExpr::Insert(statement) | SetExpr::Update(statement) | SetExpr::Delete(statement) = &*query.body {
-            return self.write(statement, query.with.as_ref(), parameters).await;
+            return Box::pin(self.write(statement, query.with.as_ref(), parameters)).await;
         }
         check_query(&query)?;
         self.look();
         let mut statement = Statement::Query(Box::new(query));
         naming::name_columns(&mut statement);
-        let (schema, rows) = self.stream(statement, parameters).await?;
+        let (schema, rows) = Box::pin(self.stream(statement, parameters)).await?;
         Ok(Outcome::Rows { schema, rows, tag: "SELECT" })
     }
 

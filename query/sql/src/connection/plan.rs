@@ -97,7 +97,7 @@ impl Connection {
     ) -> Result<(SessionState, LogicalPlan)> {
         self.rewrite(&mut statement)?;
         let state = self.state()?;
-        let plan = state.statement_to_plan(PlannedStatement::Statement(Box::new(statement))).await?;
+        let plan = Box::pin(state.statement_to_plan(PlannedStatement::Statement(Box::new(statement)))).await?;
         let plan = if parameters.is_empty() { plan } else { plan.replace_params_with_values(&values(parameters))? };
         Ok((state, plan))
     }
@@ -110,7 +110,7 @@ impl Connection {
     ) -> Result<(SchemaRef, RowStream)> {
         let (state, plan) = self.plan(statement, parameters).await?;
         let schema = Arc::clone(plan.schema().inner());
-        let physical = state.create_physical_plan(&plan).await?;
+        let physical = Box::pin(state.create_physical_plan(&plan)).await?;
         let rows = execute_stream(physical, state.task_ctx())?;
         let named = naming::result_schema(&schema);
         let rename = (named != schema).then(|| Arc::clone(&named));
@@ -125,8 +125,8 @@ impl Connection {
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let (state, plan) = self.plan(query, parameters).await?;
         let schema = Arc::clone(plan.schema().inner());
-        let physical = state.create_physical_plan(&plan).await?;
-        Ok((schema, collect(physical, state.task_ctx()).await?))
+        let physical = Box::pin(state.create_physical_plan(&plan)).await?;
+        Ok((schema, Box::pin(collect(physical, state.task_ctx())).await?))
     }
 
     /// The values of expressions for each row of a batch.

@@ -58,13 +58,13 @@ impl Connection {
         let mut parameters = BTreeMap::new();
         let mut columns = None;
         if let Some(query) = described.values {
-            self.parameter_types(query, &types, &mut parameters).await?;
+            Box::pin(self.parameter_types(query, &types, &mut parameters)).await?;
         }
         match described.columns {
             Columns::None => {}
             Columns::Known(schema) => columns = Some(schema),
             Columns::Of(query) => {
-                let schema = self.parameter_types(*query, &types, &mut parameters).await?;
+                let schema = Box::pin(self.parameter_types(*query, &types, &mut parameters)).await?;
                 columns = Some(naming::result_schema(&schema));
             }
         }
@@ -240,7 +240,7 @@ impl Connection {
         let values = self.evaluate(values.collect(), &nothing, &one, parameters)?;
         let scalars = values.iter().map(|value| Ok(ScalarValue::try_from_array(&value.values, 0)?));
         let scalars = scalars.collect::<Result<Vec<_>>>()?;
-        self.dispatch(statement, &scalars).await
+        Box::pin(self.dispatch(statement, &scalars)).await
     }
 
     /// DEALLOCATE of one statement, or of all.

@@ -35,7 +35,7 @@ impl Connection {
                 ));
             }
             self.look();
-            return Ok(statement::apply(self, statement, with, parameters).await?.into_outcome());
+            return Ok(Box::pin(statement::apply(self, statement, with, parameters)).await?.into_outcome());
         }
         let mut tries = 1;
         loop {
@@ -46,7 +46,7 @@ impl Connection {
                 savepoints: Vec::new(),
             });
             self.look();
-            let applied = statement::apply(self, statement, with, parameters).await;
+            let applied = Box::pin(statement::apply(self, statement, with, parameters)).await;
             let open = self.open.take();
             let written: Written = match applied {
                 Err(e) if e.state.as_str() == "40001" && tries < MOST_TRIES => {

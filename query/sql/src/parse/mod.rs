@@ -95,7 +95,7 @@ fn refused(text: &str) -> Option<SqlError> {
         let refused: Vec<&str> = refused.split(' ').collect();
         refused.len() <= first.len() && refused.iter().zip(&first).all(|(a, b)| a == b)
     });
-    found.map(|refused| SqlError::unsupported(refused))
+    found.map(SqlError::unsupported)
 }
 
 fn token_error(text: &str, error: &TokenizerError) -> SqlError {

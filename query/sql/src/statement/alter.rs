@@ -43,7 +43,7 @@ pub(crate) async fn run(connection: &mut Connection, statement: &AlterTable) -> 
             rename_table(connection, &target, &relation_name(new)?)?;
             name = new.clone();
         } else {
-            change(connection, &target, operation).await?;
+            Box::pin(change(connection, &target, operation)).await?;
         }
     }
     Ok(Written::done("ALTER TABLE"))
@@ -53,7 +53,7 @@ async fn change(connection: &mut Connection, target: &Target, operation: &AlterT
     let mut definition = TableDefinition::clone(target.definition());
     match operation {
         AlterTableOperation::AddColumn { if_not_exists, column_def, column_position: None, .. } => {
-            return add_column(connection, target, definition, column_def, *if_not_exists).await;
+            return Box::pin(add_column(connection, target, definition, column_def, *if_not_exists)).await;
         }
         AlterTableOperation::DropColumn { column_names, if_exists, .. } => {
             for name in column_names {
@@ -64,7 +64,7 @@ async fn change(connection: &mut Connection, target: &Target, operation: &AlterT
             rename_column(connection, target, &mut definition, old_column_name, new_column_name)?;
         }
         AlterTableOperation::AlterColumn { column_name, op } => {
-            alter_column(connection, target, &mut definition, &ident(column_name), op).await?;
+            Box::pin(alter_column(connection, target, &mut definition, &ident(column_name), op)).await?;
         }
         AlterTableOperation::SetOptionsParens { options } => {
             for option in options {
@@ -135,7 +135,7 @@ async fn add_column(
     let text = format!("UPDATE {} SET {} = {fill}", quoted(&target.name), quoted(&name));
     match parse::parse(&text)? {
         Some(Statement::Update(statement)) => {
-            update::run(connection, &statement, None, &[] as &[ScalarValue]).await?;
+            Box::pin(update::run(connection, &statement, None, &[] as &[ScalarValue])).await?;
             Ok(())
         }
         _ => Err(SqlError::new(b"XX000", "the rows could not be given the default")),

@@ -46,7 +46,7 @@ pub(crate) async fn run(
     parameters: &[ScalarValue],
 ) -> Result<Written> {
     let target = find(connection, statement)?;
-    let given = source(connection, statement, with, &target, parameters).await?;
+    let given = Box::pin(source(connection, statement, with, &target, parameters)).await?;
     let (len, given) = given;
     let rows = NewRows::make(connection, &target, len, &given)?;
     let (count, batch) = match &statement.on {

@@ -63,16 +63,16 @@ pub(crate) async fn apply(
     parameters: &[ScalarValue],
 ) -> Result<Written> {
     match statement {
-        Statement::Insert(statement) => insert::run(connection, statement, with, parameters).await,
-        Statement::Update(statement) => update::run(connection, statement, with, parameters).await,
-        Statement::Delete(statement) => delete::run(connection, statement, with, parameters).await,
+        Statement::Insert(statement) => Box::pin(insert::run(connection, statement, with, parameters)).await,
+        Statement::Update(statement) => Box::pin(update::run(connection, statement, with, parameters)).await,
+        Statement::Delete(statement) => Box::pin(delete::run(connection, statement, with, parameters)).await,
         Statement::Truncate(statement) => delete::truncate(connection, statement),
-        Statement::CreateTable(statement) => create::run(connection, statement, parameters).await,
-        Statement::AlterTable(statement) => alter::run(connection, statement).await,
+        Statement::CreateTable(statement) => Box::pin(create::run(connection, statement, parameters)).await,
+        Statement::AlterTable(statement) => Box::pin(alter::run(connection, statement)).await,
         Statement::Drop { object_type, if_exists, names, cascade, .. } => {
             drop::run(connection, *object_type, names, *if_exists, *cascade)
         }
-        Statement::CreateView(statement) => view::create(connection, statement).await,
+        Statement::CreateView(statement) => Box::pin(view::create(connection, statement)).await,
         Statement::CreateIndex(statement) => view::create_index(connection, statement),
         Statement::Comment { object_type, object_name, comment, .. } => {
             view::comment(connection, *object_type, object_name, comment.as_deref())

@@ -31,11 +31,7 @@ pub(crate) fn parse_texts<'a>(
     parse_each(&mut texts, column_type, zone)
 }
 
-fn parse_each<'a>(
-    texts: &mut dyn Iterator<Item = Option<&'a str>>,
-    column_type: &ColumnType,
-    zone: &str,
-) -> Result<ArrayRef> {
+fn parse_each(texts: &mut dyn Iterator<Item = Option<&str>>, column_type: &ColumnType, zone: &str) -> Result<ArrayRef> {
     match column_type {
         ColumnType::Bool => {
             let mut out = BooleanBuilder::new();
@@ -49,7 +45,7 @@ fn parse_each<'a>(
         ColumnType::Int8 => primitive::<Int64Type>(texts, |t| integer(t, column_type)),
         ColumnType::Float4 => primitive::<Float32Type>(texts, |t| float(t, column_type).map(|v| v as f32)),
         ColumnType::Float8 => primitive::<Float64Type>(texts, |t| float(t, column_type)),
-        ColumnType::Date => primitive::<Date32Type>(texts, |t| date(t)),
+        ColumnType::Date => primitive::<Date32Type>(texts, date),
         ColumnType::Time => primitive::<Time64MicrosecondType>(texts, |t| {
             Time64MicrosecondType::parse(t.trim()).ok_or_else(|| not_a_time(t, column_type))
         }),

@@ -15,7 +15,8 @@ fn session() -> Session {
 }
 
 fn types(session: &mut Session, statement: &str) -> Vec<DataType> {
-    wait(session.prepare(statement, &[])).expect(statement).parameters
+    let parameters = wait(session.prepare(statement, &[])).expect(statement).parameters;
+    parameters.iter().map(|field| field.data_type().clone()).collect()
 }
 
 fn execute(session: &mut Session, statement: &str, values: &[ScalarValue]) -> Answer {

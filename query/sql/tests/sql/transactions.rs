@@ -150,7 +150,8 @@ fn read_only_transactions_refuse_to_write() {
 fn cursors_give_a_few_rows_at_a_time() {
     let sql = table();
     let mut session = sql.session("a", "chronolith");
-    run(&mut session, "INSERT INTO t SELECT value, value FROM generate_series(1, 5)").expect("rows are written");
+    run(&mut session, "INSERT INTO t SELECT value, value FROM generate_series(1, 5) AS s(value)")
+        .expect("rows are written");
     let error = run(&mut session, "DECLARE c CURSOR FOR SELECT id FROM t").expect_err("outside a transaction");
     assert_eq!(error.state.as_str(), "25P01");
     run(&mut session, "BEGIN").expect("it begins");

@@ -58,9 +58,9 @@ pub(crate) async fn run(
         (CopySource::Query(_), false) => Err(SqlError::new(b"42601", "COPY of a query can only be TO STDOUT")),
         (CopySource::Table { table_name, columns }, true) => {
             let query = table_query(connection, &table_name, &columns)?;
-            out(connection, query, options).await
+            Box::pin(out(connection, query, options)).await
         }
-        (CopySource::Query(query), true) => out(connection, *query, options).await,
+        (CopySource::Query(query), true) => Box::pin(out(connection, *query, options)).await,
     }
 }
 
