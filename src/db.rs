@@ -149,7 +149,10 @@ impl Builder {
             #[cfg(feature = "sql")]
             sql: chronolith_sql::SqlEngine::new(
                 engine.clone(),
-                chronolith_sql::SqlOptions { statement_timeout: Some(timeout), ..chronolith_sql::SqlOptions::default() },
+                chronolith_sql::SqlOptions {
+                    statement_timeout: Some(timeout),
+                    ..chronolith_sql::SqlOptions::default()
+                },
             )?,
             engine,
             query: self.query,
@@ -316,7 +319,7 @@ impl Db {
     /// # Errors
     /// When the statement is wrong, refused, or fails; the error carries PostgreSQL's code.
     #[cfg(feature = "sql")]
-    pub fn sql(&self, statement: &str) -> Result<Vec<arrow_array::RecordBatch>> {
+    pub fn sql(&self, statement: &str) -> Result<Vec<RecordBatch>> {
         Ok(self.sql.query(statement)?)
     }
 

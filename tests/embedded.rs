@@ -80,7 +80,7 @@ fn the_deepest_query_fits_an_ordinary_stack() {
 #[cfg(feature = "sql")]
 #[test]
 fn sql_joins_metrics_and_events() -> chronolith::Result<()> {
-    use chronolith::arrow_array::{Array, cast::AsArray, types::Int64Type};
+    use chronolith::arrow_array::{cast::AsArray, types::Int64Type};
 
     let db = Db::in_memory()?;
     db.load_series("load 60s\n  up{job=\"api\"} 1x2\n  up{job=\"web\"} 0x2")?;
