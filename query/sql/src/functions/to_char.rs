@@ -122,6 +122,21 @@ fn field(time: NaiveDateTime, name: &str, fill: bool, out: &mut String) -> Resul
     };
     let hour12 = (time.hour() + 11) % 12 + 1;
     let (year, isoyear) = (i64::from(date.year()), i64::from(week.year()));
+    let morning = time.hour() < 12;
+    let text = match name {
+        "MON" | "Mon" | "mon" => cased(&month[..3]),
+        "DY" | "Dy" | "dy" => cased(&day[..3]),
+        "AM" | "PM" => if morning { "AM" } else { "PM" }.to_owned(),
+        "am" | "pm" => if morning { "am" } else { "pm" }.to_owned(),
+        "A.M." | "P.M." => if morning { "A.M." } else { "P.M." }.to_owned(),
+        "TZ" => "UTC".to_owned(),
+        "TZH" | "OF" => "+00".to_owned(),
+        _ => String::new(),
+    };
+    if !text.is_empty() {
+        out.push_str(&text);
+        return Ok(());
+    }
     let (value, width) = match name {
         "YYYY" => (year, 4),
         "IYYY" => (isoyear, 4),
@@ -138,18 +153,11 @@ fn field(time: NaiveDateTime, name: &str, fill: bool, out: &mut String) -> Resul
             let _ = if fill { write!(out, "{text:9}") } else { write!(out, "{text}") };
             return Ok(());
         }
-        "MON" | "Mon" | "mon" => return Ok(out.push_str(&cased(&month[..3]))),
-        "DY" | "Dy" | "dy" => return Ok(out.push_str(&cased(&day[..3]))),
-        "AM" | "PM" => return Ok(out.push_str(if time.hour() < 12 { "AM" } else { "PM" })),
-        "am" | "pm" => return Ok(out.push_str(if time.hour() < 12 { "am" } else { "pm" })),
-        "A.M." | "P.M." => return Ok(out.push_str(if time.hour() < 12 { "A.M." } else { "P.M." })),
         "RM" => {
             let roman = ROMAN[date.month0() as usize];
             let _ = if fill { write!(out, "{roman:4}") } else { write!(out, "{roman}") };
             return Ok(());
         }
-        "TZ" => return Ok(out.push_str("UTC")),
-        "TZH" | "OF" => return Ok(out.push_str("+00")),
         "MM" => (i64::from(date.month()), 2),
         "MI" => (i64::from(time.minute()), 2),
         "MS" | "FF3" => (i64::from(time.nanosecond() / 1_000_000), 3),

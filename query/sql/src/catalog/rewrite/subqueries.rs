@@ -65,7 +65,7 @@ fn has_no_rows(select: &Select) -> bool {
         use datafusion::sql::sqlparser::ast::JoinOperator::{CrossJoin, Inner, Join};
         let inner = table.joins.iter().filter(|j| matches!(j.join_operator, Join(_) | Inner(_) | CrossJoin(_)));
         let all_inner = inner.clone().count() == table.joins.len();
-        (all_inner && empty(&table.relation)) || (all_inner && inner.into_iter().any(|j| empty(&j.relation)))
+        all_inner && (empty(&table.relation) || inner.into_iter().any(|j| empty(&j.relation)))
     });
     joined || parts.contains(&truth(false))
 }
