@@ -6,7 +6,7 @@ mod facts;
 mod from;
 mod names;
 mod scopes;
-mod sorts;
+mod searches;
 mod subqueries;
 mod system;
 mod unnested;
@@ -34,7 +34,7 @@ pub(super) fn rewrite(statement: &mut Statement) -> Result<()> {
         run(statement, &mut system::System)?;
         run(statement, &mut subqueries::Subqueries { relations: &relations })?;
     }
-    run(statement, &mut sorts::Sorts)?;
+    run(statement, &mut searches::Searches)?;
     run(statement, &mut from::Functions)
 }
 

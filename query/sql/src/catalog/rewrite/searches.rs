@@ -1,21 +1,28 @@
-//! `CASE WHEN x IN (SELECT ...)` in ORDER BY. DataFusion has no such subquery in a sort, but it has one that gives a value:
-//! here that is the list of all the values, in which `x` is looked for.
+//! `CASE WHEN x IN (SELECT ...)` in results and in ORDER BY. DataFusion has such a subquery in WHERE only, but one that gives
+//! a value it has anywhere: here that is the list of all the values, in which `x` is looked for.
 //!
 //! A null among them makes `IN` unknown and the search false. The branch of a CASE is taken in neither case, so only its
 //! conditions are changed.
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, OrderByKind, Query, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, OrderByKind, Query, Select, VisitMut, VisitorMut};
 
 use super::{bare, expr, subqueries::is_correlated};
 use crate::error::SqlError;
 
 /// The pass.
-pub(super) struct Sorts;
+pub(super) struct Searches;
 
-impl VisitorMut for Sorts {
+impl VisitorMut for Searches {
     type Break = SqlError;
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
+        for item in &mut select.projection {
+            item.visit(&mut Conditions)?;
+        }
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         if let Some(OrderByKind::Expressions(parts)) = query.order_by.as_mut().map(|order| &mut order.kind) {
