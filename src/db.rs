@@ -25,6 +25,8 @@ use crate::{
 #[derive(Debug, Clone)]
 pub struct Db {
     engine: Engine,
+    #[cfg(feature = "sql")]
+    sql: chronolith_sql::SqlEngine,
     query: QueryOptions,
     query_timeout: Option<Duration>,
 }
@@ -142,7 +144,20 @@ impl Builder {
         options.retention_ms = self.retention.map(|keep| i64::try_from(keep.as_millis()).unwrap_or(i64::MAX));
         options.retention_bytes = self.retention_bytes;
         let timeout = self.query_timeout.unwrap_or(Duration::from_secs(120));
-        Ok(Db { engine: Engine::open(options)?, query: self.query, query_timeout: Some(timeout) })
+        let engine = Engine::open(options)?;
+        Ok(Db {
+            #[cfg(feature = "sql")]
+            sql: chronolith_sql::SqlEngine::new(
+                engine.clone(),
+                chronolith_sql::SqlOptions {
+                    statement_timeout: Some(timeout),
+                    ..chronolith_sql::SqlOptions::default()
+                },
+            )?,
+            engine,
+            query: self.query,
+            query_timeout: Some(timeout),
+        })
     }
 }
 
@@ -296,6 +311,16 @@ impl Db {
         let options = self.query_options();
         let output = promql::range(&self.engine.snapshot(), &expr, start_ms, end_ms, step_ms, &options)?;
         Ok(QueryResult(output))
+    }
+
+    /// Runs one SQL statement and returns its rows; none for a statement without rows. What it writes is durable when it
+    /// returns. Waits; threads for queries are started by the first statement.
+    ///
+    /// # Errors
+    /// When the statement is wrong, refused, or fails; the error carries PostgreSQL's code.
+    #[cfg(feature = "sql")]
+    pub fn sql(&self, statement: &str) -> Result<Vec<RecordBatch>> {
+        Ok(self.sql.query(statement)?)
     }
 
     fn query_options(&self) -> QueryOptions {

@@ -24,6 +24,10 @@ pub enum Error {
     /// Events cannot be read, or do not fit their table.
     #[error(transparent)]
     Events(#[from] EventError),
+    /// A SQL statement is wrong, refused, or failed.
+    #[cfg(feature = "sql")]
+    #[error(transparent)]
+    Sql(#[from] chronolith_sql::SqlError),
     /// Labels, samples or a series description that cannot be written.
     #[error("{0}")]
     Invalid(String),

@@ -13,6 +13,8 @@
 //! # Ok::<(), chronolith::Error>(())
 //! ```
 //!
+//! Events stand beside the samples: [`Db::append_json`] takes documents, `Db::sql` (feature `sql`) asks them and every metric.
+//!
 //! It is not: a cluster (one process owns a directory), a client library, an agent that scrapes.
 
 #[cfg(feature = "server")]
@@ -31,6 +33,8 @@ pub mod server;
 
 pub use arrow_array;
 pub use chronolith_promql as promql;
+#[cfg(feature = "sql")]
+pub use chronolith_sql as sql;
 pub use chronolith_storage as storage;
 pub use db::{Builder, Db, QueryResult};
 pub use error::{Error, Result};

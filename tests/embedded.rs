@@ -76,3 +76,29 @@ fn the_deepest_query_fits_an_ordinary_stack() {
     });
     thread.expect("a thread").join().expect("it does not panic").expect("every query has an answer");
 }
+
+#[cfg(feature = "sql")]
+#[test]
+fn sql_joins_metrics_and_events() -> chronolith::Result<()> {
+    use chronolith::arrow_array::{cast::AsArray, types::Int64Type};
+
+    let db = Db::in_memory()?;
+    db.load_series("load 60s\n  up{job=\"api\"} 1x2\n  up{job=\"web\"} 0x2")?;
+    let told = db.append_json(
+        "deploys",
+        r#"[{"timestamp": 60, "job": "api", "by": {"name": "ann"}}, {"timestamp": 120, "job": "web", "by": {"name": "bob"}}]"#,
+    )?;
+    assert_eq!((told.rows, told.created), (2, true));
+    let found = db.sql(
+        "SELECT d.by.name, count(*) FROM deploys d JOIN up u ON u.job = d.job AND u.timestamp = d._time \
+         WHERE u.value = 0 GROUP BY d.by.name",
+    )?;
+    let [batch] = found.as_slice() else { panic!("one batch") };
+    assert_eq!(batch.num_rows(), 1);
+    assert_eq!(batch.column(0).as_string_view().value(0), "bob");
+    assert_eq!(batch.column(1).as_primitive::<Int64Type>().values(), &[1]);
+    assert!(db.sql("CREATE TABLE kept (id INT PRIMARY KEY)")?.is_empty());
+    let error = db.sql("SELECT nothing FROM kept").expect_err("no such column");
+    assert!(matches!(&error, Error::Sql(sql) if sql.state.as_str() == "42703"), "{error}");
+    Ok(())
+}

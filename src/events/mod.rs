@@ -102,7 +102,11 @@ pub(crate) fn insert<'a>(
 }
 
 /// How events for a table are read.
-pub(crate) fn read_options(definition: &TableDefinition, time_field: Option<&str>, arrival: i64) -> Result<ReadOptions> {
+pub(crate) fn read_options(
+    definition: &TableDefinition,
+    time_field: Option<&str>,
+    arrival: i64,
+) -> Result<ReadOptions> {
     let is_json = |t: &ColumnType| matches!(t, ColumnType::Json | ColumnType::Jsonb);
     let json = definition.columns.iter().filter(|c| is_json(&c.column_type)).map(|c| c.name.clone());
     let mut document = DocumentOptions { arrival, json_fields: json.collect(), ..DocumentOptions::default() };

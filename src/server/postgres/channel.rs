@@ -25,6 +25,8 @@ const READ_BYTES: usize = 16 << 10;
 const SMALL_MESSAGE: usize = 1 << 20;
 /// Bytes that a client may send ahead while its statement runs; the rest waits in the system's buffers.
 const AHEAD_BYTES: usize = 64 << 10;
+/// How long a connection that is closed is read on.
+const LINGER: Duration = Duration::from_secs(1);
 /// Bytes of memory that a connection keeps for its next answer.
 const REST_BYTES: usize = 4 << 10;
 /// From here on messages that wait are sent before more are made.
@@ -211,11 +213,17 @@ impl Channel {
         }
     }
 
-    /// Ends the connection in order.
+    /// Ends the connection in order. What the client still sends is read for a moment and thrown away: closing over bytes
+    /// that were not read resets the connection, and the client would lose the error that it was just told.
     pub(crate) async fn close(mut self) {
         if timeout(self.limits.send_timeout, self.socket.shutdown()).await.is_err() {
             tracing::debug!("a connection could not be closed in order");
+            return;
         }
+        let socket = &mut self.socket;
+        let drain = tokio::io::copy(socket, &mut tokio::io::sink());
+        // Neither the end nor a failure changes anything.
+        let _ = timeout(LINGER, drain).await;
     }
 }
 

@@ -1,7 +1,7 @@
 //! DDSketch: quantiles within one percent of the value, as bytes that can be stored and merged.
 //!
 //! Values fall into bins whose bounds grow by a factor (Masson, Rim, Lee, "DDSketch: a fast and fully-mergeable quantile
-//! sketch with relative-error guarantees", 2019). The bytes: the letter `Q`, the version 1, the counts of zeros and NaNs,
+//! sketch with relative-error guarantees", 2019). The bytes: the letter `Q`, the version 1, the count of zeros,
 //! least and greatest value, their sum, then the bins of positive and of negative values: a count of bins and pairs of
 //! bin (4 bytes) and count (8 bytes).
 

@@ -66,6 +66,11 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     let uuid =
         datafusion::functions::string::uuid().as_ref().clone().with_aliases(["gen_random_uuid", "uuid_generate_v4"]);
     for function in scalars.into_iter().flatten().chain([uuid]) {
+        // DataFusion's own function of this name goes with all its aliases: left under one of them, it would get its name
+        // back, or not, whenever a state is built from this one.
+        for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+            state.deregister_udf(name)?;
+        }
         state.register_udf(Arc::new(function))?;
     }
     let aggregates = [
@@ -77,6 +82,9 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         top_k::aggregates(),
     ];
     for function in aggregates.into_iter().flatten() {
+        for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
+            state.deregister_udaf(name)?;
+        }
         state.register_udaf(Arc::new(function))?;
     }
     state.register_udwf(Arc::new(sessions::window()))?;

@@ -50,16 +50,14 @@ fn parse_each(texts: &mut dyn Iterator<Item = Option<&str>>, column_type: &Colum
             Time64MicrosecondType::parse(t.trim()).ok_or_else(|| not_a_time(t, column_type))
         }),
         ColumnType::Timestamp => primitive::<TimestampMicrosecondType>(texts, |t| {
-            string_to_datetime(&utc()?, without_zone(t.trim()))
-                .map(|moment| moment.timestamp_micros())
-                .map_err(|_| not_a_time(t, column_type))
+            let moment = string_to_datetime(&utc()?, without_zone(t.trim())).map_err(|_| not_a_time(t, column_type))?;
+            Ok(moment.timestamp_micros())
         }),
         ColumnType::TimestampTz => {
             let zone = parse_zone(zone)?;
             primitive::<TimestampMicrosecondType>(texts, |t| {
-                string_to_datetime(&zone, t.trim())
-                    .map(|moment| moment.timestamp_micros())
-                    .map_err(|_| not_a_time(t, column_type))
+                let moment = string_to_datetime(&zone, t.trim()).map_err(|_| not_a_time(t, column_type))?;
+                Ok(moment.timestamp_micros())
             })
         }
         ColumnType::TimestampNanos => {
