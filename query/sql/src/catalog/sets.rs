@@ -31,7 +31,8 @@ struct Keywords;
 
 impl TableFunctionImpl for Keywords {
     fn call(&self, _: &[Expr]) -> Result<Arc<dyn TableProvider>> {
-        let columns: [(&str, &str, fn(&Keyword) -> Cell); 5] = [
+        type Column = (&'static str, &'static str, fn(&Keyword) -> Cell);
+        let columns: [Column; 5] = [
             ("word", "text", |k| k.word.into()),
             ("catcode", "char", |k| k.category.into()),
             ("barelabel", "bool", |k| k.bare_label.into()),

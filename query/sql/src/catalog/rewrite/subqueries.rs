@@ -66,9 +66,8 @@ fn has_no_rows(select: &Select) -> bool {
     let empty = |factor: &TableFactor| scopes::catalog_relation(factor).is_some_and(|s| is_always_empty(s.name));
     let joined = select.from.iter().any(|table| {
         use datafusion::sql::sqlparser::ast::JoinOperator::{CrossJoin, Inner, Join};
-        let inner = table.joins.iter().filter(|j| matches!(j.join_operator, Join(_) | Inner(_) | CrossJoin(_)));
-        let all_inner = inner.clone().count() == table.joins.len();
-        (all_inner && empty(&table.relation)) || (all_inner && inner.into_iter().any(|j| empty(&j.relation)))
+        let all_inner = table.joins.iter().all(|j| matches!(j.join_operator, Join(_) | Inner(_) | CrossJoin(_)));
+        all_inner && (empty(&table.relation) || table.joins.iter().any(|j| empty(&j.relation)))
     });
     joined || parts.contains(&truth(false))
 }

@@ -132,7 +132,7 @@ fn key(json: Json) -> Result<Box<str>> {
 }
 
 fn build_object(call: &Call<'_>) -> Result<ArrayRef> {
-    if call.len() % 2 != 0 {
+    if !call.len().is_multiple_of(2) {
         return exec_err!("the argument list of {} must have an even number of elements: keys and values", call.name);
     }
     rows(call, |row| {
