@@ -24,7 +24,7 @@ pub(super) static KEYWORDS: LazyLock<Vec<Keyword>> = LazyLock::new(|| {
 });
 
 /// Whether a name that is this word needs quotes.
-pub(super) fn is_reserved(word: &str) -> bool {
+pub(crate) fn is_reserved(word: &str) -> bool {
     KEYWORDS.binary_search_by_key(&word, |k| k.word).is_ok_and(|at| KEYWORDS[at].category != "U")
 }
 

@@ -23,6 +23,7 @@ use std::sync::Arc;
 
 use datafusion::{catalog::SchemaProvider, prelude::SessionContext, sql::sqlparser::ast::Statement};
 
+pub(crate) use self::keywords::is_reserved;
 use self::{
     provider::CatalogSchema,
     scope::Scope,

@@ -25,16 +25,14 @@ pub(super) fn register(ctx: &SessionContext) {
     ctx.register_udtf("pg_get_keywords", Arc::new(Keywords));
 }
 
-/// Name, type and value of a column of `pg_get_keywords()`.
-type KeywordColumn = (&'static str, &'static str, fn(&Keyword) -> Cell);
-
 /// `pg_get_keywords()`.
 #[derive(Debug)]
 struct Keywords;
 
 impl TableFunctionImpl for Keywords {
     fn call(&self, _: &[Expr]) -> Result<Arc<dyn TableProvider>> {
-        let columns: [KeywordColumn; 5] = [
+        type Column = (&'static str, &'static str, fn(&Keyword) -> Cell);
+        let columns: [Column; 5] = [
             ("word", "text", |k| k.word.into()),
             ("catcode", "char", |k| k.category.into()),
             ("barelabel", "bool", |k| k.bare_label.into()),

@@ -74,7 +74,9 @@ fn each(call: &Call<'_>, of: impl Fn(&str) -> Cow<'_, str>) -> Result<ArrayRef> 
 
 fn quote_ident(text: &str) -> Cow<'_, str> {
     let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_';
-    if text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_') && text.chars().all(plain) {
+    let is_name = text.starts_with(|c: char| c.is_ascii_lowercase() || c == '_') && text.chars().all(plain);
+    // Words of SQL's own are names in quotes only.
+    if is_name && !crate::catalog::is_reserved(text) {
         return Cow::Borrowed(text);
     }
     Cow::Owned(format!("\"{}\"", text.replace('"', "\"\"")))

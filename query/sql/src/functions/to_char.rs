@@ -110,6 +110,21 @@ fn ordinal_of(digits: &str) -> &'static str {
     }
 }
 
+/// A field of a time that is a word of one width.
+fn word(time: NaiveDateTime, name: &str, cased: impl Fn(&str) -> String) -> Option<String> {
+    let half = |before: &str, after: &str| if time.hour() < 12 { before.to_owned() } else { after.to_owned() };
+    Some(match name {
+        "MON" | "Mon" | "mon" => cased(&MONTHS[time.month0() as usize][..3]),
+        "DY" | "Dy" | "dy" => cased(&DAYS[time.weekday().num_days_from_sunday() as usize][..3]),
+        "AM" | "PM" => half("AM", "PM"),
+        "am" | "pm" => half("am", "pm"),
+        "A.M." | "P.M." => half("A.M.", "P.M."),
+        "TZ" => "UTC".to_owned(),
+        "TZH" | "OF" => "+00".to_owned(),
+        _ => return None,
+    })
+}
+
 /// Writes one field of a time.
 fn field(time: NaiveDateTime, name: &str, fill: bool, out: &mut String) -> Result<()> {
     let (date, week) = (time.date(), time.date().iso_week());
@@ -120,6 +135,10 @@ fn field(time: NaiveDateTime, name: &str, fill: bool, out: &mut String) -> Resul
         _ if name.starts_with(char::is_lowercase) => text.to_lowercase(),
         _ => text.to_owned(),
     };
+    if let Some(word) = word(time, name, cased) {
+        out.push_str(&word);
+        return Ok(());
+    }
     let hour12 = (time.hour() + 11) % 12 + 1;
     let (year, isoyear) = (i64::from(date.year()), i64::from(week.year()));
     let morning = time.hour() < 12;

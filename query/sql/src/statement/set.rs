@@ -68,7 +68,14 @@ fn put(connection: &Connection, name: &str, values: &[Expr]) -> Result<()> {
     {
         return settings::reset(&connection.info, Some(name));
     }
-    let texts = values.iter().map(text).collect::<Result<Vec<_>>>()?;
+    // A word in double quotes is its text, as PostgreSQL has it; only the search path is a list of names, which keep them.
+    let value = |value: &Expr| match value {
+        Expr::Identifier(word) if word.quote_style.is_some() && name == "search_path" => {
+            Ok(format!("\"{}\"", word.value))
+        }
+        other => text(other),
+    };
+    let texts = values.iter().map(value).collect::<Result<Vec<_>>>()?;
     settings::set(&connection.info, name, &texts.join(", "))
 }
 
@@ -80,7 +87,6 @@ fn text(value: &Expr) -> Result<String> {
             Value::Boolean(value) => Ok(value.to_string()),
             other => Err(SqlError::new(b"22023", format!("{other} cannot be the value of a setting"))),
         },
-        Expr::Identifier(word) if word.quote_style.is_some() => Ok(format!("\"{}\"", word.value)),
         Expr::Identifier(word) => Ok(word.value.clone()),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => Ok(format!("-{}", text(expr)?)),
         Expr::Interval(interval) => text(&interval.value),

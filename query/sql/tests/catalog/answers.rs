@@ -140,6 +140,30 @@ fn the_session_tells_of_itself() {
     assert_eq!(database.one("SELECT has_table_privilege('alice', 'events', 'insert')"), "true");
 }
 
+/// What only rewrites make possible gives what PostgreSQL gives.
+#[test]
+fn rewritten_queries_are_right() {
+    let mut database = Database::new();
+    // The columns of a key in its order.
+    let key = "SELECT array(SELECT attname FROM unnest(c.conkey) WITH ORDINALITY cols(colid, at)
+         JOIN pg_attribute ca ON cols.colid = ca.attnum WHERE ca.attrelid = c.conrelid ORDER BY cols.at DESC)
+         FROM pg_constraint c WHERE conname = 'daily_pkey'";
+    assert_eq!(database.one(key), "[kind, date]");
+    let found = database.rows("SELECT tableoid, (SELECT count(*) FROM pg_description d WHERE d.classoid = c.tableoid) > 0 FROM pg_class c WHERE oid = 1247");
+    assert_eq!(found, [["1259", "true"].map(str::to_owned).to_vec()]);
+    assert_eq!(database.one("SELECT relname FROM pg_class WHERE relnamespace = 'public' AND relkind = 'v'"), "recent");
+    let found = database.rows(
+        "SELECT relname, CASE WHEN relname IN (SELECT tablename FROM pg_tables) THEN 1 ELSE 0 END FROM pg_class
+         WHERE relname IN ('daily', 'recent')
+         ORDER BY CASE WHEN relname IN (SELECT tablename FROM pg_tables) THEN 1 ELSE 0 END, 1",
+    );
+    assert_eq!(found, [["recent", "0"], ["daily", "1"]].map(|row| row.map(str::to_owned).to_vec()));
+    database.rows("SET search_path = \"$user\", public");
+    assert_eq!(database.one("SHOW search_path"), "\"$user\", public");
+    database.rows("SET time zone \"Asia/Shanghai\"");
+    assert_eq!(database.one("SHOW timezone"), "Asia/Shanghai");
+}
+
 /// asyncpg asks this for each type that it does not know.
 #[test]
 fn array_types_have_elements() {

@@ -4,9 +4,8 @@ use std::{fs, path::PathBuf};
 
 use crate::database::Database;
 
-/// Runs all statements of a text; gives their number and tells the failures.
-fn run_all(name: &str, text: &str, failures: &mut Vec<String>) -> usize {
-    let mut database = Database::new();
+/// Runs all statements of a text over a database; gives their number and tells the failures.
+fn run_all(mut database: Database, name: &str, text: &str, failures: &mut Vec<String>) -> usize {
     let text = database.numbered(text);
     let statements = database.split(&text);
     for statement in &statements {
@@ -19,7 +18,7 @@ fn run_all(name: &str, text: &str, failures: &mut Vec<String>) -> usize {
 
 fn all_run(name: &str, text: &str) {
     let mut failures = Vec::new();
-    let ran = run_all(name, text, &mut failures);
+    let ran = run_all(Database::new(), name, text, &mut failures);
     assert!(failures.is_empty(), "{} of {ran} failed:\n{}", failures.len(), failures.join("\n\n"));
     assert!(ran > 10, "only {ran} statements were found");
 }
@@ -56,7 +55,10 @@ fn suite() {
         let path = entry.unwrap().path();
         if path.extension().is_some_and(|e| e == "sql") {
             let text = fs::read_to_string(&path).unwrap();
-            ran += run_all(&path.display().to_string(), &text, &mut failures);
+            let mut database = Database::new();
+            // A table that the suite takes to be there.
+            database.rows("CREATE TABLE clubs (id INT PRIMARY KEY, name TEXT)");
+            ran += run_all(database, &path.display().to_string(), &text, &mut failures);
         }
     }
     assert!(failures.is_empty(), "{} of {ran} failed:\n{}", failures.len(), failures.join("\n\n"));

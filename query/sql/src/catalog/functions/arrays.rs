@@ -18,8 +18,7 @@ pub(super) const FUNCTIONS: [Spec; 5] = [
 ];
 
 /// What others may know for more types than the catalog has.
-pub(super) const SHARED: [Spec; 3] = [
-    Spec::new("quote_ident", (1, 1), "text", |call| Ok(entries::quote(call.text(0).unwrap_or_default()).into())),
+pub(super) const SHARED: [Spec; 2] = [
     Spec::new("array_lower", (2, 2), "int4", |call| Ok(bound(call, |_| 1))),
     Spec::new("array_upper", (2, 2), "int4", |call| Ok(bound(call, |len| len))),
 ];

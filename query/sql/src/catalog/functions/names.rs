@@ -1,6 +1,6 @@
 //! Functions between numbers and names: of relations, types, functions, schemas, roles.
 
-use datafusion::error::Result;
+use datafusion::error::{DataFusionError, Result};
 
 use super::{Call, Spec, refuse};
 use crate::{
@@ -29,9 +29,9 @@ pub(super) const FUNCTIONS: [Spec; 18] = [
     Spec::new("regnamespace_oid", (1, 1), "oid", |call| found(call, schema(call), b"3F000", "schema")),
     Spec::new("regrole_oid", (1, 1), "oid", |call| found(call, role(call), b"42704", "role")),
     Spec::new("regclass_name", (1, 1), "text", class_name),
-    Spec::new("regtype_name", (1, 1), "text", |call| Ok(type_name(call))),
+    Spec::new("regtype_name", (1, 1), "text", type_name),
     Spec::new("regproc_name", (1, 1), "text", |call| Ok(function_name(call))),
-    Spec::new("regnamespace_name", (1, 1), "text", |call| Ok(schema_name(call))),
+    Spec::new("regnamespace_name", (1, 1), "text", schema_name),
     Spec::new("regrole_name", (1, 1), "text", |call| Ok(role_name(call))),
     Spec::new("regtype_names", (1, 1), "_text", |call| {
         let Cell::List(items) = call.arg(0) else { return Ok(Cell::Null) };
@@ -58,11 +58,13 @@ fn row_type(call: &Call<'_>, oid: u32) -> Result<Option<String>> {
 
 /// A number as it is, a name as what is found by it.
 fn found(call: &Call<'_>, oid: Option<u32>, state: &[u8; 5], what: &str) -> Result<Cell> {
-    let arg = call.arg(0);
-    oid.or_else(|| arg.oid()).map(Cell::from).ok_or_else(|| {
-        let name = arg.printed().unwrap_or_default();
-        refuse(SqlError::new(state, format!("{what} \"{name}\" does not exist")))
-    })
+    oid.or_else(|| call.arg(0).oid()).map(Cell::from).ok_or_else(|| missing(call, state, what))
+}
+
+/// The error for a name that nothing has.
+fn missing(call: &Call<'_>, state: &[u8; 5], what: &str) -> DataFusionError {
+    let name = call.arg(0).printed().unwrap_or_default();
+    refuse(SqlError::new(state, format!("{what} \"{name}\" does not exist")))
 }
 
 fn class(call: &Call<'_>) -> Result<Option<u32>> {
@@ -100,11 +102,8 @@ fn class_name(call: &Call<'_>) -> Result<Cell> {
         Ok(0) => return Ok("-".into()),
         Ok(oid) => entries.get(oid),
         Err(text) => {
-            let Some(entry) = text.text().and_then(|t| entries.resolve(t)) else {
-                let message = format!("relation \"{}\" does not exist", text.printed().unwrap_or_default());
-                return Err(refuse(SqlError::new(b"42P01", message)));
-            };
-            Some(entry)
+            let entry = text.text().and_then(|t| entries.resolve(t));
+            Some(entry.ok_or_else(|| missing(call, b"42P01", "relation"))?)
         }
     };
     let Some(entry) = entry else { return Ok(call.arg(0).printed().into()) };
@@ -114,14 +113,12 @@ fn class_name(call: &Call<'_>) -> Result<Cell> {
     Ok(if visible { name } else { format!("{schema}.{name}") }.into())
 }
 
-fn type_name(call: &Call<'_>) -> Cell {
-    match number(call) {
-        Ok(oid) => types::format_type(oid, None).into(),
-        Err(text) => {
-            let named = text.text().and_then(types::by_sql_name);
-            named.map_or(text, |t| types::format_type(t.oid, None).into())
-        }
-    }
+fn type_name(call: &Call<'_>) -> Result<Cell> {
+    let oid = match number(call) {
+        Ok(oid) => oid,
+        Err(_) => type_oid(call).ok_or_else(|| missing(call, b"42704", "type"))?,
+    };
+    Ok(types::format_type(oid, None).into())
 }
 
 fn function_name(call: &Call<'_>) -> Cell {
@@ -135,14 +132,13 @@ fn function_name(call: &Call<'_>) -> Cell {
     named.next().map_or_else(|| oid.as_str().into(), |(_, name)| name.into())
 }
 
-fn schema_name(call: &Call<'_>) -> Cell {
-    match number(call) {
-        Ok(oid) => {
-            let named = NAMESPACES.iter().find(|(o, _)| *o == oid);
-            named.map_or_else(|| oid.to_string(), |(_, name)| (*name).to_owned()).into()
-        }
-        Err(text) => text,
-    }
+fn schema_name(call: &Call<'_>) -> Result<Cell> {
+    let oid = match number(call) {
+        Ok(oid) => oid,
+        Err(_) => schema(call).ok_or_else(|| missing(call, b"3F000", "schema"))?,
+    };
+    let named = NAMESPACES.iter().find(|(o, _)| *o == oid);
+    Ok(named.map_or_else(|| oid.to_string(), |(_, name)| (*name).to_owned()).into())
 }
 
 fn role_name(call: &Call<'_>) -> Cell {

@@ -1,12 +1,13 @@
 //! What the catalog never has: domains, enums, foreign keys, identity columns. Conditions that ask for them are false,
-//! and the branches that would tell of them, which often cannot be planned, are never taken.
+//! and the branches that would tell of them, which often cannot be planned, are never taken. And what a name compared with
+//! the number of a schema means: that schema.
 
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Value, VisitorMut};
 
-use super::{literal, scopes::Relations, truth};
-use crate::error::SqlError;
+use super::{call, literal, scopes::Relations, truth};
+use crate::error::{Result, SqlError};
 
 /// The pass.
 pub(super) struct Facts<'a> {
@@ -21,6 +22,9 @@ impl VisitorMut for Facts<'_> {
         if self.is_false(expr) {
             *expr = truth(false);
         }
+        if let Err(error) = self.schema(expr) {
+            return ControlFlow::Break(error);
+        }
         if let Expr::Case { operand: None, conditions, else_result, .. } = expr {
             conditions.retain(|when| !self.is_false(&when.condition) && when.condition != truth(false));
             if conditions.is_empty() {
@@ -33,6 +37,24 @@ impl VisitorMut for Facts<'_> {
 }
 
 impl Facts<'_> {
+    /// `relnamespace = 'public'`: PostgreSQL takes a number only; DBeaver's authors write the name.
+    fn schema(&self, comparison: &mut Expr) -> Result<()> {
+        let Expr::BinaryOp { left, op: BinaryOperator::Eq | BinaryOperator::NotEq, right } = comparison else {
+            return Ok(());
+        };
+        let is_schema = |e: &Expr| {
+            let column = self.relations.column(e);
+            column.is_some_and(|(table, name)| table.starts_with("pg_") && name.ends_with("namespace"))
+        };
+        let is_name = |e: &Expr| literal(e).is_some_and(|text| text.parse::<u32>().is_err());
+        if is_schema(left) && is_name(right) {
+            **right = call("regnamespace_oid", right)?;
+        } else if is_schema(right) && is_name(left) {
+            **left = call("regnamespace_oid", left)?;
+        }
+        Ok(())
+    }
+
     /// Whether no row fulfils a condition.
     fn is_false(&self, condition: &Expr) -> bool {
         let Expr::BinaryOp { left, op, right } = super::bare(condition) else { return false };

@@ -15,22 +15,22 @@ use crate::{
 };
 
 /// A function in FROM.
-pub(super) struct Call {
+struct Call {
     /// Its name in lower case.
-    pub(super) name: String,
+    name: String,
     /// Its arguments.
-    pub(super) args: Vec<Expr>,
+    args: Vec<Expr>,
     /// The name of its rows.
-    pub(super) alias: String,
+    alias: String,
     /// The names of its columns: as many as given, at least one.
-    pub(super) columns: Vec<String>,
+    columns: Vec<String>,
     /// Whether rows are numbered.
     ordinality: bool,
 }
 
 impl Call {
     /// The function that a factor of FROM is.
-    pub(super) fn of(factor: &TableFactor) -> Option<Self> {
+    fn of(factor: &TableFactor) -> Option<Self> {
         let unnamed = |args: &[FunctionArg]| {
             let exprs = args.iter().map(|arg| match arg {
                 FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr.clone()),

@@ -6,7 +6,10 @@ mod facts;
 mod from;
 mod names;
 mod scopes;
+mod searches;
 mod subqueries;
+mod system;
+mod unnested;
 
 use std::ops::ControlFlow;
 
@@ -28,8 +31,10 @@ pub(super) fn rewrite(statement: &mut Statement) -> Result<()> {
     let relations = scopes::Relations::of(statement);
     if relations.is_catalog() {
         run(statement, &mut facts::Facts { relations: &relations })?;
-        run(statement, &mut subqueries::Subqueries)?;
+        run(statement, &mut system::System)?;
+        run(statement, &mut subqueries::Subqueries { relations: &relations })?;
     }
+    run(statement, &mut searches::Searches)?;
     run(statement, &mut from::Functions)
 }
 

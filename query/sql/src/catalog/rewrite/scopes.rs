@@ -53,6 +53,11 @@ impl Relations {
         self.aliases.values().any(Option::is_some)
     }
 
+    /// The relation of the catalog behind an alias.
+    pub(super) fn relation(&self, alias: &str) -> Option<&'static Shape> {
+        *self.aliases.get(alias)?
+    }
+
     /// The relation of the catalog and the column that an expression names, if it names one.
     pub(super) fn column(&self, expr: &Expr) -> Option<(&'static str, String)> {
         match super::bare(expr) {

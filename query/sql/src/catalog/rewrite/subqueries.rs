@@ -12,16 +12,19 @@ use datafusion::sql::sqlparser::ast::{
     TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::{bare, conjunction, conjuncts, expr, from, query, scopes, select, select_mut, truth};
+use super::{bare, conjunction, conjuncts, expr, query, scopes, select, select_mut, truth, unnested};
 use crate::{
     catalog::provider::is_always_empty,
     error::{Result, SqlError},
 };
 
 /// The pass.
-pub(super) struct Subqueries;
+pub(super) struct Subqueries<'a> {
+    /// The statement's relations.
+    pub(super) relations: &'a scopes::Relations,
+}
 
-impl VisitorMut for Subqueries {
+impl VisitorMut for Subqueries<'_> {
     type Break = SqlError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
@@ -39,11 +42,11 @@ impl VisitorMut for Subqueries {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let rewritten = match expr {
-            Expr::Subquery(query) => scalar(query),
+            Expr::Subquery(query) => unnested::rewrite(query, self.relations).and_then(|()| scalar(query)),
             Expr::Function(Function { name, args: FunctionArguments::Subquery(query), .. })
                 if name.to_string().eq_ignore_ascii_case("array") =>
             {
-                array(query).map(Some)
+                unnested::rewrite(query, self.relations).and_then(|()| array(query)).map(Some)
             }
             _ => return ControlFlow::Continue(()),
         };
@@ -63,9 +66,8 @@ fn has_no_rows(select: &Select) -> bool {
     let empty = |factor: &TableFactor| scopes::catalog_relation(factor).is_some_and(|s| is_always_empty(s.name));
     let joined = select.from.iter().any(|table| {
         use datafusion::sql::sqlparser::ast::JoinOperator::{CrossJoin, Inner, Join};
-        let inner = table.joins.iter().filter(|j| matches!(j.join_operator, Join(_) | Inner(_) | CrossJoin(_)));
-        let all_inner = inner.clone().count() == table.joins.len();
-        all_inner && (empty(&table.relation) || inner.into_iter().any(|j| empty(&j.relation)))
+        let all_inner = table.joins.iter().all(|j| matches!(j.join_operator, Join(_) | Inner(_) | CrossJoin(_)));
+        all_inner && (empty(&table.relation) || table.joins.iter().any(|j| empty(&j.relation)))
     });
     joined || parts.contains(&truth(false))
 }
@@ -102,7 +104,7 @@ impl VisitorMut for Never {
 }
 
 /// Whether a query names columns of an outer one.
-fn is_correlated(query: &Query) -> bool {
+pub(super) fn is_correlated(query: &Query) -> bool {
     struct Correlated {
         inside: Vec<Select>,
         found: bool,
@@ -294,7 +296,7 @@ fn replace(expr: &mut Expr, from: &Expr, to: &Expr) {
     let _ = expr.visit(&mut Replace(from, to));
 }
 
-/// `ARRAY(SELECT ...)` as an aggregate; over the elements of an array alone as that array.
+/// `ARRAY(SELECT ...)` as an aggregate.
 fn array(found: &mut Query) -> Result<Expr> {
     let refused = || SqlError::unsupported("ARRAY(...) of such a query");
     if !is_plain(found) {
@@ -302,17 +304,6 @@ fn array(found: &mut Query) -> Result<Expr> {
         return Ok(Expr::Subquery(inner));
     }
     let value = select_value(found).ok_or_else(refused)?;
-    let select = select(found).ok_or_else(refused)?;
-    if let ([only], None) = (scopes::factors(&select.from).as_slice(), &select.selection)
-        && let Some(from::Call { name, args, columns, .. }) = from::Call::of(only)
-        && let ("unnest", [array]) = (name.as_str(), args.as_slice())
-        && let Some(column) = columns.first()
-    {
-        return match &value {
-            Expr::Identifier(ident) if super::names::ident_name(ident) == *column => Ok(array.clone()),
-            _ => expr(&format!("array_transform({array}, {column} -> {value})")),
-        };
-    }
     let aggregate = expr(&format!("array_agg({value}{})", order(found, &value)))?;
     let mut guards = Vec::new();
     if let Some(select) = select_mut(found) {

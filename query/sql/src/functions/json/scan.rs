@@ -91,13 +91,13 @@ pub(super) fn elements(text: &str) -> Result<Option<Vec<&str>>> {
     Ok(array.then_some(values))
 }
 
-/// A field of an object: its key, and its value as it is written.
-pub(super) type Member<'t> = (Cow<'t, str>, &'t str);
+/// A field of an object: its name and the text of its value.
+type Field<'a> = (Cow<'a, str>, &'a str);
 
 /// The fields of an object, or none when the value is no object. Of a key that is written twice the last one counts.
-pub(super) fn fields(text: &str) -> Result<Option<Vec<Member<'_>>>> {
+pub(super) fn fields(text: &str) -> Result<Option<Vec<Field<'_>>>> {
     let mut scan = Scanner::new(text);
-    let mut fields: Vec<Member<'_>> = Vec::new();
+    let mut fields: Vec<Field<'_>> = Vec::new();
     let object = scan.peek() == Some(b'{');
     if object {
         let mut at = std::collections::HashMap::new();
