@@ -141,21 +141,6 @@ fn field(time: NaiveDateTime, name: &str, fill: bool, out: &mut String) -> Resul
     }
     let hour12 = (time.hour() + 11) % 12 + 1;
     let (year, isoyear) = (i64::from(date.year()), i64::from(week.year()));
-    let morning = time.hour() < 12;
-    let text = match name {
-        "MON" | "Mon" | "mon" => cased(&month[..3]),
-        "DY" | "Dy" | "dy" => cased(&day[..3]),
-        "AM" | "PM" => if morning { "AM" } else { "PM" }.to_owned(),
-        "am" | "pm" => if morning { "am" } else { "pm" }.to_owned(),
-        "A.M." | "P.M." => if morning { "A.M." } else { "P.M." }.to_owned(),
-        "TZ" => "UTC".to_owned(),
-        "TZH" | "OF" => "+00".to_owned(),
-        _ => String::new(),
-    };
-    if !text.is_empty() {
-        out.push_str(&text);
-        return Ok(());
-    }
     let (value, width) = match name {
         "YYYY" => (year, 4),
         "IYYY" => (isoyear, 4),
