@@ -18,13 +18,13 @@ fn events() -> String {
     let mut out = String::new();
     for n in 0..COUNT {
         let kind = ["message_sent", "session_start", "login", "reaction_added"][rng.below(4) as usize];
-        let _ = write!(
+        let _ = writeln!(
             out,
             "{{\"event_id\":\"{:016x}{:016x}\",\"event_type\":\"{kind}\",\"user_id\":\"user_{}\",\
              \"timestamp\":\"2025-03-{:02}T{:02}:{:02}:{:02}.{:06}Z\",\"session_id\":\"s-{:012x}\",\
              \"properties\":{{\"length\":{},\"score\":{:.3},\"platform\":\"web\",\"is_mobile\":{},\"tags\":[\"a\",\"b\"]}},\
              \"context\":{{\"ip\":\"10.0.{}.{}\",\"user_agent\":\"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36\",\
-             \"locale\":\"en_US\"}},\"sequence\":{n}}}\n",
+             \"locale\":\"en_US\"}},\"sequence\":{n}}}",
             rng.below(u64::MAX),
             rng.below(u64::MAX),
             rng.below(10_000),

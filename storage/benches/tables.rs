@@ -1,6 +1,10 @@
 //! Transactions over tables: many small commits, upserts into a large table, snapshots.
 
-#![expect(clippy::unwrap_used, reason = "a bench")]
+#![expect(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a bench prints what it measures and may stop on an error"
+)]
 
 use std::{hint::black_box, sync::Arc};
 

@@ -146,10 +146,10 @@ impl Connection {
         }
         let zone = self.style().zone;
         let found = statement.prepared.iter().flat_map(|prepared| &prepared.parameters);
-        let decode = |(place, ((value, pg), wanted)): (usize, ((&Option<&[u8]>, &PgType), &Field))| {
+        let sent = bind.values.iter().zip(&statement.parameters).zip(found).enumerate();
+        let values = sent.map(|(place, ((value, pg), wanted))| {
             parameters::decode(place + 1, *value, bind.formats.of(place), *pg, wanted.data_type(), &zone)
-        };
-        let values = bind.values.iter().zip(&statement.parameters).zip(found).enumerate().map(decode);
+        });
         let values = values.collect::<Result<_, _>>()?;
         let portal = Portal { statement, values, formats: bind.results.clone(), state: State::Bound };
         self.portals.insert(bind.portal.to_owned(), portal);
