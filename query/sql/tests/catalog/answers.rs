@@ -158,6 +158,20 @@ fn rewritten_queries_are_right() {
          ORDER BY CASE WHEN relname IN (SELECT tablename FROM pg_tables) THEN 1 ELSE 0 END, 1",
     );
     assert_eq!(found, [["recent", "0"], ["daily", "1"]].map(|row| row.map(str::to_owned).to_vec()));
+    // A list of nothing is empty, not null.
+    let of = |rest: &str| format!("SELECT array(SELECT relname FROM pg_class WHERE {rest} ORDER BY 1)");
+    assert_eq!(database.one(&of("relname IN ('recent', 'daily')")), "[daily, recent]");
+    assert_eq!(database.one(&of("relname = 'nothing'")), "[]");
+    assert_eq!(database.one("SELECT array(SELECT id FROM events ORDER BY id DESC)"), "[2, 1]");
+    let of_type = database.one("SELECT arrow_typeof(array(SELECT id FROM events))");
+    assert!(of_type.contains("Int32"), "{of_type}");
+    // Membership in a result knows nulls.
+    let found = database.rows(
+        "SELECT id IN (SELECT 1), id NOT IN (SELECT 1), id IN (SELECT NULL::int), id IN (SELECT 1 WHERE false)
+         FROM events ORDER BY id",
+    );
+    let expected = [["true", "false", "-", "false"], ["false", "true", "-", "false"]];
+    assert_eq!(found, expected.map(|row| row.map(str::to_owned).to_vec()));
     database.rows("SET search_path = \"$user\", public");
     assert_eq!(database.one("SHOW search_path"), "\"$user\", public");
     database.rows("SET time zone \"Asia/Shanghai\"");

@@ -32,8 +32,8 @@ pub(super) fn rewrite(statement: &mut Statement) -> Result<()> {
     if relations.is_catalog() {
         run(statement, &mut facts::Facts { relations: &relations })?;
         run(statement, &mut system::System)?;
-        run(statement, &mut subqueries::Subqueries { relations: &relations })?;
     }
+    run(statement, &mut subqueries::Subqueries { relations: &relations })?;
     run(statement, &mut searches::Searches)?;
     run(statement, &mut from::Functions)
 }

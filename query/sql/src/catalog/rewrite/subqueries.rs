@@ -3,7 +3,7 @@
 //! DataFusion wants an aggregate in a correlated scalar subquery, and only equalities between its columns and the outer
 //! query's. PostgreSQL's clients rely on keys instead: the subquery finds at most one row. So here its value becomes the
 //! first one, conditions on the outer row alone move out of it, and an outer column that equals an inner one is replaced
-//! by that one in the other conditions. `ARRAY(SELECT ...)` becomes an aggregate.
+//! by that one in the other conditions. `ARRAY(SELECT ...)` becomes an aggregate, over other tables too.
 
 use std::ops::ControlFlow;
 
@@ -42,7 +42,9 @@ impl VisitorMut for Subqueries<'_> {
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<SqlError> {
         let rewritten = match expr {
-            Expr::Subquery(query) => unnested::rewrite(query, self.relations).and_then(|()| scalar(query)),
+            Expr::Subquery(query) if self.relations.is_catalog() => {
+                unnested::rewrite(query, self.relations).and_then(|()| scalar(query))
+            }
             Expr::Function(Function { name, args: FunctionArguments::Subquery(query), .. })
                 if name.to_string().eq_ignore_ascii_case("array") =>
             {
@@ -301,7 +303,7 @@ fn array(found: &mut Query) -> Result<Expr> {
     let refused = || SqlError::unsupported("ARRAY(...) of such a query");
     if !is_plain(found) {
         let inner = query(&format!("SELECT array_agg(x) FROM ({found}) AS s(x)"))?;
-        return Ok(Expr::Subquery(inner));
+        return list(inner);
     }
     let value = select_value(found).ok_or_else(refused)?;
     let aggregate = expr(&format!("array_agg({value}{})", order(found, &value)))?;
@@ -313,5 +315,10 @@ fn array(found: &mut Query) -> Result<Expr> {
         }
     }
     (found.order_by, found.limit_clause) = (None, None);
-    Ok(Expr::Subquery(Box::new(found.clone())))
+    list(Box::new(found.clone()))
+}
+
+/// The list that a query aggregates; empty when it has no rows.
+fn list(query: Box<Query>) -> Result<Expr> {
+    expr(&format!("coalesce(({query}), make_array())"))
 }
