@@ -28,6 +28,7 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use crate::{
     error::{Result, SqlError},
     functions,
+    give_way::GiveWay,
     metrics::PromqlFunction,
     outcome::Outcome,
     session::Session,
@@ -206,6 +207,7 @@ impl SqlEngine {
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_type_planner(Arc::new(PgTypes))
+            .with_physical_optimizer_rule(Arc::new(GiveWay))
             .build();
         let context = SessionContext::new_with_state(state);
         context.register_udtf("promql", Arc::new(PromqlFunction::new(self.inner.engine.clone())));

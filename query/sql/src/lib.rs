@@ -8,6 +8,7 @@ mod connection;
 mod engine;
 mod error;
 pub mod functions;
+mod give_way;
 mod metrics;
 pub mod objects;
 mod outcome;

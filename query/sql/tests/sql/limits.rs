@@ -52,6 +52,18 @@ fn long_statements_run_or_are_refused() {
 }
 
 #[test]
+fn a_join_that_never_reads_on_ends_at_its_timeout() {
+    let (_engine, sql) = database();
+    let mut session = sql.session("a", "chronolith");
+    run(&mut session, "SET statement_timeout = '100ms'").expect("it is set");
+    let began = std::time::Instant::now();
+    // Every thread is inside a join that has all of its input and makes batches without end.
+    let cross = "SELECT count(*) FROM generate_series(1, 1000000) AS a(v), generate_series(1, 1000000) AS b(v)";
+    assert_eq!(run(&mut session, cross).expect_err("it is too slow").state.as_str(), "57014");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+}
+
+#[test]
 fn a_statement_ends_at_its_timeout() {
     let (_engine, sql) = database();
     let mut session = sql.session("a", "chronolith");
