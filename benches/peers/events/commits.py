@@ -4,29 +4,20 @@ import json
 import subprocess
 
 # Fields are split by the unit separator, commits by the record separator: neither is in a commit's text.
-FORMAT = "%x1e" + "%x1f".join(["%H", "%P", "%aI", "%an", "%ae", "%cI", "%cn", "%ce", "%T", "%s", "%b"]) + "%x1f"
+FIELDS = ["%H", "%P", "%aI", "%an", "%ae", "%cI", "%cn", "%ce", "%T", "%s", "%b"]
 
 
-def write(path, repository, most=None):
+def write(path, repository):
     """Writes the commits of a repository (bare or not), the oldest first; gives their number."""
-    command = ["git", "-C", repository, "log", "--all", "--reverse", "--shortstat", "--encoding=UTF-8", f"--format={FORMAT}"]
+    command = ["git", "-C", repository, "log", "--all", "--reverse", "--encoding=UTF-8", "--format=%x1e" + "%x1f".join(FIELDS)]
     log = subprocess.run(command, check=True, capture_output=True).stdout.decode("utf-8", "replace")
-    count = 0
+    records = [fields for record in log.split("\x1e") if len(fields := record.split("\x1f")) == len(FIELDS)]
     with open(path, "w", encoding="utf-8") as out:
-        for record in log.split("\x1e")[1:]:
-            fields = record.split("\x1f")
-            if len(fields) != 12:
-                continue
-            stat = dict(files=0, insertions=0, deletions=0)
-            for words in (part.split() for part in fields[11].strip().split(",") if part.strip()):
-                stat["files" if words[1].startswith("file") else words[1].removesuffix("(+)").removesuffix("(-)").rstrip("s") + "s"] = int(words[0])
+        for commit, parents, authored, author, email, committed, committer, mail, tree, subject, body in records:
             out.write(json.dumps({
-                "timestamp": fields[5], "commit": fields[0], "tree": fields[8], "parents": fields[1].split(),
-                "author": {"name": fields[3], "email": fields[4], "date": fields[2]},
-                "committer": {"name": fields[6], "email": fields[7]},
-                "subject": fields[9], "body": fields[10].strip(), "stat": stat,
+                "timestamp": committed, "commit": commit, "tree": tree, "parents": parents.split(),
+                "author": {"name": author, "email": email, "date": authored},
+                "committer": {"name": committer, "email": mail},
+                "subject": subject, "body": body.strip(),
             }, ensure_ascii=False) + "\n")
-            count += 1
-            if count == most:
-                break
-    return count
+    return len(records)

@@ -3,11 +3,13 @@
 `{h}` stands for the hour of a timestamp, `{h:...}` forms are below; fields of the nested object are `data.x` everywhere.
 """
 
+import re
+
 # What differs between the dialects.
 WORDS = {
     "chronolith": {
-        "hour": "date_trunc('hour', timestamp)", "day": "date_trunc('day', timestamp)",
-        "five": "time_bucket('5 minutes', timestamp)",
+        "hour": "date_trunc('hour', _time)", "day": "date_trunc('day', _time)",
+        "five": "time_bucket('5 minutes', _time)",
         "p50": "approx_percentile_cont(0.5) WITHIN GROUP (ORDER BY {x})",
         "p95": "approx_percentile_cont(0.95) WITHIN GROUP (ORDER BY {x})",
         "p99": "approx_percentile_cont(0.99) WITHIN GROUP (ORDER BY {x})",
@@ -92,12 +94,14 @@ QUERIES = [
 NEEDLES = [
     ("event by id", "SELECT timestamp, type, user_id FROM events WHERE event_id = '%event_id%'", True),
     ("trace by id", "SELECT timestamp, {data.service} AS s, {data.message} AS m FROM events WHERE {data.trace_id} = '%trace_id%'", True),
-    ("rare word", "SELECT timestamp, {data.message} AS m FROM events WHERE {data.message} LIKE '%word%' ORDER BY timestamp", True),
+    ("rare word", "SELECT timestamp, {data.message} AS m FROM events WHERE {data.message} LIKE '% %word% %' ORDER BY timestamp", True),
 ]
 
 
 def text(system, template):
-    """The query in a system's dialect."""
+    """The query in a system's dialect. Chronolith's column of an event's time is `_time`, whatever field it came from."""
+    if system == "chronolith":
+        template = re.sub(r"\btimestamp\b", "_time", template)
     words, out, rest = WORDS[system], [], template
     while "{" in rest:
         before, _, rest = rest.partition("{")

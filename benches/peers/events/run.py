@@ -236,7 +236,7 @@ def measure(args, files, running, report):
 
 def fill(template, words):
     for name, word in words.items():
-        template = template.replace(f"%{name}%", word if name != "word" else f"%{word}%")
+        template = template.replace(f"%{name}%", word)
     return template
 
 

@@ -248,15 +248,15 @@ fn plan(state: &State, goal: MergeGoal, now: i64) -> Option<Job> {
             return Some(segments);
         }
         let sizes: Vec<u64> = segments.iter().map(|s| s.record.file_len).collect();
-        if let Some(run) = pick_run(&sizes) {
+        if let Some(run) = pick_run(&sizes, FAN_IN) {
             return Some(segments[run].to_vec());
         }
     }
     None
 }
 
-/// The newest run of [`FAN_IN`] or more neighbours of about one size.
-pub(super) fn pick_run(sizes: &[u64]) -> Option<std::ops::Range<usize>> {
+/// The newest run of `fan_in` or more neighbours of about one size.
+pub(super) fn pick_run(sizes: &[u64], fan_in: usize) -> Option<std::ops::Range<usize>> {
     for start in (0..sizes.len()).rev() {
         let run = &sizes[start..];
         let run_of = |len: usize| {
@@ -264,7 +264,7 @@ pub(super) fn pick_run(sizes: &[u64]) -> Option<std::ops::Range<usize>> {
             let (sum, max) = (part.iter().sum::<u64>(), part.iter().copied().max().unwrap_or(0));
             max <= (sum - max).saturating_mul(SIZE_RATIO)
         };
-        if let Some(len) = (FAN_IN..=run.len()).rev().find(|len| run_of(*len)) {
+        if let Some(len) = (fan_in..=run.len()).rev().find(|len| run_of(*len)) {
             return Some(start..start + len);
         }
     }
@@ -277,10 +277,10 @@ mod tests {
 
     #[test]
     fn runs_of_one_size_are_picked() {
-        assert_eq!(pick_run(&[1, 1, 1]), None);
-        assert_eq!(pick_run(&[1, 1, 1, 1]), Some(0..4));
-        assert_eq!(pick_run(&[1_000, 10, 10, 10, 10]), Some(1..5));
-        assert_eq!(pick_run(&[1_000, 500, 10]), None);
-        assert_eq!(pick_run(&[]), None);
+        assert_eq!(pick_run(&[1, 1, 1], 4), None);
+        assert_eq!(pick_run(&[1, 1, 1, 1], 4), Some(0..4));
+        assert_eq!(pick_run(&[1_000, 10, 10, 10, 10], 4), Some(1..5));
+        assert_eq!(pick_run(&[1_000, 500, 10], 4), None);
+        assert_eq!(pick_run(&[], 4), None);
     }
 }

@@ -8,7 +8,7 @@ use roaring::RoaringBitmap;
 
 use super::{
     kind::ColumnKey,
-    part::{BLOCK_ROWS, ColumnStatistics, Needle, Part},
+    part::{BLOCK_ROWS, ColumnZones, Needle, Part},
     rows::Rows,
 };
 use crate::{Result, StorageError};
@@ -158,9 +158,9 @@ impl Part for RowBatch {
         Ok(Arc::clone(&self.columns))
     }
 
-    fn statistics(&self, key: &ColumnKey, block: usize) -> Result<ColumnStatistics> {
-        let nulls = self.read(key, block)?.null_count();
-        Ok(ColumnStatistics { nulls, ..ColumnStatistics::default() })
+    fn zones(&self, key: &ColumnKey) -> Result<Arc<ColumnZones>> {
+        let nulls = (0..self.blocks()).map(|block| Ok(self.read(key, block)?.null_count() as u64));
+        Ok(Arc::new(ColumnZones::unbounded(key.kind, nulls.collect::<Result<Vec<u64>>>()?.into())))
     }
 
     fn read(&self, key: &ColumnKey, block: usize) -> Result<ArrayRef> {

@@ -20,6 +20,6 @@ pub mod wire;
 pub use check::{FIELDS_MAX, NAME_MAX};
 pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, TableId};
 pub use kind::{ColumnKey, Kind, ListKind};
-pub use part::{BLOCK_ROWS, ColumnStatistics, Needle, Part};
+pub use part::{BLOCK_ROWS, ColumnZones, Needle, Part};
 pub use rows::Rows;
 pub use snapshot::{Entries, TableSnapshot, TablesView};

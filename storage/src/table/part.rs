@@ -2,10 +2,10 @@
 
 use std::{fmt::Debug, ops::RangeInclusive, sync::Arc};
 
-use arrow_array::{ArrayRef, UInt64Array};
+use arrow_array::{ArrayRef, UInt64Array, new_null_array};
 use roaring::RoaringBitmap;
 
-use super::kind::ColumnKey;
+use super::kind::{ColumnKey, Kind};
 use crate::Result;
 
 /// Rows of a block; the last block of a part may have fewer.
@@ -33,12 +33,12 @@ pub trait Part: Send + Sync + Debug {
     /// When the index cannot be read.
     fn columns(&self) -> Result<Arc<[ColumnKey]>>;
 
-    /// What is known of a column's values in one block without reading them. A column that no row of the block has a
-    /// value of has only nulls.
+    /// What is known of a column's values in every block without reading them. In a block that no row has a value in,
+    /// it has only nulls.
     ///
     /// # Errors
     /// When the index cannot be read.
-    fn statistics(&self, key: &ColumnKey, block: usize) -> Result<ColumnStatistics>;
+    fn zones(&self, key: &ColumnKey) -> Result<Arc<ColumnZones>>;
 
     /// A column's values in one block: an array of the kind's Arrow type, as long as the block; nulls where a row has
     /// none, all nulls when the part does not have the column.
@@ -72,15 +72,24 @@ pub enum Needle<'a> {
     Token(&'a str),
 }
 
-/// What is known of a column's values in a block. Bounds may be wider than the values; `None` when not known.
-#[derive(Debug, Clone, Default)]
-pub struct ColumnStatistics {
+/// What is known of a column's values in each block of a part. Bounds may be wider than the values.
+#[derive(Debug, Clone)]
+pub struct ColumnZones {
     /// Rows without a value.
-    pub nulls: usize,
-    /// An array of one value that no value is below. Floats: NaNs are ignored.
-    pub min: Option<ArrayRef>,
-    /// An array of one value that no value is above. Floats: NaNs are ignored.
-    pub max: Option<ArrayRef>,
+    pub nulls: UInt64Array,
+    /// What no value is below, of the column's Arrow type; null where not known. Floats: NaNs are ignored.
+    pub min: ArrayRef,
+    /// What no value is above, of the column's Arrow type; null where not known. Floats: NaNs are ignored.
+    pub max: ArrayRef,
     /// Whether the bounds are values that occur, so that they answer min and max.
-    pub exact: bool,
+    pub exact: Vec<bool>,
+}
+
+impl ColumnZones {
+    /// Of a column of which only the nulls of each block are known.
+    #[must_use]
+    pub fn unbounded(kind: Kind, nulls: UInt64Array) -> Self {
+        let none = new_null_array(&kind.arrow(), nulls.len());
+        Self { min: Arc::clone(&none), max: none, exact: vec![false; nulls.len()], nulls }
+    }
 }

@@ -118,6 +118,23 @@ impl Buckets {
         }
     }
 
+    /// The starts of the buckets that times lie in. Neighbours are often in one bucket: it is not computed again.
+    pub(super) fn starts(self, times: &Int64Array) -> Result<Int64Array> {
+        let mut starts = Vec::with_capacity(times.len());
+        let mut known = 0..0;
+        for (row, time) in times.values().iter().enumerate() {
+            if !known.contains(time) && times.is_valid(row) {
+                let start = self.start(*time).ok_or_else(out_of_range)?;
+                known = start..self.next(start).unwrap_or(start);
+                // A last bucket without an end is computed for each row.
+                starts.push(start);
+            } else {
+                starts.push(known.start);
+            }
+        }
+        Ok(Int64Array::new(starts.into(), times.nulls().cloned()))
+    }
+
     /// The start of the bucket after the one that starts at a time.
     pub(super) fn next(self, start: i64) -> Option<i64> {
         match self {
@@ -161,6 +178,9 @@ fn eval(call: &Call<'_>) -> Result<ArrayRef> {
     let plain = plain.as_primitive::<Int64Type>();
     let constant = (0..call.len()).filter(|&at| at != 1).all(|at| call.constant(at).is_some());
     let fixed = if constant && call.rows > 0 { Some(wanted(call, unit, 0)?) } else { None };
+    if let Some(Some(Wanted { buckets, offset: None, zone: None })) = &fixed {
+        return of_type(&buckets.starts(plain)?, times.data_type(), call.returns);
+    }
     let row = |(row, time): (usize, Option<i64>)| {
         let made;
         let wanted = match &fixed {
@@ -176,9 +196,14 @@ fn eval(call: &Call<'_>) -> Result<ArrayRef> {
         }
     };
     let starts: Int64Array = plain.iter().enumerate().map(row).collect::<Result<_>>()?;
-    Ok(match times.data_type() {
-        DataType::Date32 => cast(&cast(&starts, &DataType::Timestamp(TimeUnit::Second, None))?, call.returns)?,
-        _ => cast(&starts, call.returns)?,
+    of_type(&starts, times.data_type(), call.returns)
+}
+
+/// Starts of buckets as the type that the call returns; those of dates are in seconds.
+fn of_type(starts: &Int64Array, times: &DataType, returns: &DataType) -> Result<ArrayRef> {
+    Ok(match times {
+        DataType::Date32 => cast(&cast(starts, &DataType::Timestamp(TimeUnit::Second, None))?, returns)?,
+        _ => cast(starts, returns)?,
     })
 }
 

@@ -29,6 +29,7 @@ mod text;
 mod times;
 mod to_char;
 mod top_k;
+mod trunc;
 mod vectors;
 
 use std::sync::Arc;
@@ -53,7 +54,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     let state = ctx.state_ref();
     let mut state = state.write();
     let scalars = [
-        vec![asof::scalar(), to_char::scalar()],
+        vec![asof::scalar(), to_char::scalar(), trunc::scalar()],
         datetime::scalars(),
         text::scalars(),
         bucket::scalars(),

@@ -93,6 +93,7 @@ impl TableProvider for TableScanProvider {
         let all: Vec<BlockRef> = (self.table.parts.iter().enumerate())
             .flat_map(|(part, p)| (0..p.blocks()).map(move |block| BlockRef { part, block }))
             .collect();
+        let all = scanned.indexed(all)?;
         let blocks = match &scanned.filter {
             None => all,
             Some(filter) => {

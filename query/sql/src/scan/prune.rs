@@ -3,11 +3,11 @@
 use std::{collections::HashSet, sync::Arc};
 
 use arrow::{
-    array::{ArrayRef, BooleanArray, UInt64Array, new_null_array},
-    compute::concat,
+    array::{Array, ArrayRef, BooleanArray, UInt64Array},
+    compute::interleave,
     datatypes::SchemaRef,
 };
-use chronolith_storage::table::{BLOCK_ROWS, Part};
+use chronolith_storage::table::{BLOCK_ROWS, ColumnKey, ColumnZones, Part};
 use datafusion::{
     common::{Column, ScalarValue, pruning::PruningStatistics},
     error::Result as PlanResult,
@@ -63,18 +63,31 @@ impl BlockStatistics<'_> {
         self.layout.schema.index_of(name).ok().map(|at| &self.layout.columns[at])
     }
 
+    /// What is known of a column in the parts that have one of the blocks, and for each block which of these it is.
+    /// `None` when it cannot be read: reading the blocks tells the error.
+    pub(crate) fn zones(&self, key: &ColumnKey) -> Option<(Vec<Arc<ColumnZones>>, Vec<(usize, usize)>)> {
+        let mut zones = Vec::new();
+        let mut of_part: Vec<Option<usize>> = vec![None; self.parts.len()];
+        let mut places = Vec::with_capacity(self.blocks.len());
+        for at in self.blocks {
+            let known = match of_part[at.part] {
+                Some(known) => known,
+                None => {
+                    zones.push(self.parts[at.part].zones(key).ok()?);
+                    *of_part[at.part].insert(zones.len() - 1)
+                }
+            };
+            places.push((known, at.block));
+        }
+        Some((zones, places))
+    }
+
     /// The lower or upper bounds of a column in each block; null where there is none.
     pub(crate) fn bounds(&self, column: &LayoutColumn, upper: bool) -> Option<ArrayRef> {
-        let key = column.bounded_by()?;
-        let none = new_null_array(&key.kind.arrow(), 1);
-        let mut found = Vec::with_capacity(self.blocks.len());
-        for at in self.blocks {
-            let statistics = self.parts[at.part].statistics(key, at.block).ok()?;
-            let bound = if upper { statistics.max } else { statistics.min };
-            found.push(bound.unwrap_or_else(|| Arc::clone(&none)));
-        }
-        let found: Vec<&dyn arrow::array::Array> = found.iter().map(|f| &**f).collect();
-        let bounds = concat(&found).ok()?;
+        let (zones, places) = self.zones(column.bounded_by()?)?;
+        let arrays: Vec<&dyn Array> = zones.iter().map(|known| if upper { &*known.max } else { &*known.min }).collect();
+        // There may be no block at all.
+        let bounds = if arrays.is_empty() { return None } else { interleave(&arrays, &places).ok()? };
         Some(column.as_seen(bounds))
     }
 }
@@ -99,12 +112,9 @@ impl PruningStatistics for BlockStatistics<'_> {
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
         let key = self.column(&column.name)?.bounded_by()?;
-        let counts: Option<Vec<u64>> = self
-            .blocks
-            .iter()
-            .map(|at| Some(self.parts[at.part].statistics(key, at.block).ok()?.nulls as u64))
-            .collect();
-        Some(Arc::new(UInt64Array::from(counts?)))
+        let (zones, places) = self.zones(key)?;
+        let counts = places.iter().map(|(known, block)| zones[*known].nulls.value(*block));
+        Some(Arc::new(UInt64Array::from_iter_values(counts)))
     }
 
     fn row_counts(&self) -> Option<ArrayRef> {

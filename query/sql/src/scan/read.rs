@@ -2,11 +2,12 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Range,
     sync::{Arc, OnceLock},
 };
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, UInt64Array},
+    array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions, UInt64Array},
     buffer::BooleanBuffer,
     compute::{and, filter, prep_null_mask_filter},
     datatypes::{Schema, SchemaRef},
@@ -16,7 +17,6 @@ use datafusion::{
     error::{DataFusionError, Result as PlanResult},
     physical_expr::PhysicalExpr,
     physical_expr_common::physical_expr::{snapshot_generation, snapshot_physical_expr},
-    physical_optimizer::pruning::PruningPredicate,
 };
 use roaring::RoaringBitmap;
 
@@ -72,6 +72,25 @@ impl Scanned {
         Ok(self.known[at].get_or_init(|| Known { candidates, deleted }))
     }
 
+    /// The blocks among these that the text indexes do not exclude.
+    ///
+    /// # Errors
+    /// When an index cannot be read.
+    pub(crate) fn indexed(&self, blocks: Vec<BlockRef>) -> PlanResult<Vec<BlockRef>> {
+        if self.search.is_none() {
+            return Ok(blocks);
+        }
+        let mut kept = Vec::new();
+        for at in blocks {
+            let rows = block_len(&*self.table.parts[at.part], at.block);
+            let candidates = &self.known(at.part)?.candidates;
+            if candidates.as_ref().is_none_or(|found| found.range_cardinality(ordinals(at.block, rows)) > 0) {
+                kept.push(at);
+            }
+        }
+        Ok(kept)
+    }
+
     /// The rows of a block that may count: by the indexes and the deletions. `None`: all; an array without a true value:
     /// none.
     fn first_mask(&self, at: BlockRef, rows: usize) -> PlanResult<Option<BooleanArray>> {
@@ -79,13 +98,19 @@ impl Scanned {
         let part = &*self.table.parts[at.part];
         let mut mask = None;
         if let Some(candidates) = &known.candidates {
-            let start = u32::try_from(at.block * BLOCK_ROWS).unwrap_or(u32::MAX);
-            let end = start.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX));
-            if candidates.range_cardinality(start..end) == 0 {
+            let ordinals = ordinals(at.block, rows);
+            let start = ordinals.start;
+            let found = candidates.range_cardinality(ordinals.clone());
+            if found == 0 {
                 return Ok(Some(BooleanArray::new(BooleanBuffer::new_unset(rows), None)));
             }
-            let bits = BooleanBuffer::collect_bool(rows, |row| candidates.contains(start + row as u32));
-            mask = Some(BooleanArray::new(bits, None));
+            // Where an index knows blocks only, all rows of one are candidates.
+            if found < rows as u64 {
+                let mut bits = BooleanBufferBuilder::new(rows);
+                bits.append_n(rows, false);
+                candidates.range(ordinals).for_each(|row| bits.set_bit((row - start) as usize, true));
+                mask = Some(BooleanArray::new(bits.finish(), None));
+            }
         }
         if known.deleted {
             let ids: UInt64Array = part.row_ids(at.block).map_err(crate::error::to_plan)?;
@@ -95,6 +120,12 @@ impl Scanned {
         }
         Ok(mask)
     }
+}
+
+/// The ordinals of a block's rows in its part.
+fn ordinals(block: usize, rows: usize) -> Range<u32> {
+    let start = u32::try_from(block * BLOCK_ROWS).unwrap_or(u32::MAX);
+    start..start.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX))
 }
 
 fn both(a: Option<BooleanArray>, b: BooleanArray) -> PlanResult<BooleanArray> {
@@ -110,13 +141,14 @@ struct Dynamic {
     expr: Arc<dyn PhysicalExpr>,
     generation: u64,
     now: Arc<dyn PhysicalExpr>,
-    pruning: Option<PruningPredicate>,
 }
 
 /// Reads the blocks of one partition, one after another.
 #[derive(Debug)]
 pub(crate) struct Reader {
     scanned: Arc<Scanned>,
+    /// The blocks that are still to be read, the next one last.
+    blocks: Vec<BlockRef>,
     projection: Vec<usize>,
     schema: SchemaRef,
     dynamic: Vec<Dynamic>,
@@ -126,6 +158,7 @@ impl Reader {
     /// A reader of these columns, as places in the layout; `dynamic` filters are over the projected columns.
     pub(crate) fn new(
         scanned: Arc<Scanned>,
+        blocks: Arc<[BlockRef]>,
         projection: Vec<usize>,
         schema: SchemaRef,
         dynamic: &[Arc<dyn PhysicalExpr>],
@@ -133,16 +166,27 @@ impl Reader {
         let dynamic = dynamic.iter().map(|expr| {
             let now = snapshot_physical_expr(Arc::clone(expr))?;
             // Generation 0 is "never looked": the first block looks.
-            Ok(Dynamic { expr: Arc::clone(expr), generation: 0, now, pruning: None })
+            Ok(Dynamic { expr: Arc::clone(expr), generation: 0, now })
         });
-        Ok(Self { scanned, projection, schema, dynamic: dynamic.collect::<PlanResult<_>>()? })
+        let dynamic = dynamic.collect::<PlanResult<_>>()?;
+        Ok(Self { scanned, blocks: blocks.iter().rev().copied().collect(), projection, schema, dynamic })
     }
 
-    /// The rows of a block that count; `None` when there is none.
-    pub(crate) fn read(&mut self, at: BlockRef) -> PlanResult<Option<RecordBatch>> {
-        if self.pruned_by_now(at)? {
-            return Ok(None);
+    /// Whether no block is left.
+    pub(crate) fn is_done(&self) -> bool {
+        self.blocks.is_empty()
+    }
+
+    /// The rows of the next block that count; `None` when there is none.
+    pub(crate) fn next(&mut self) -> PlanResult<Option<RecordBatch>> {
+        self.prune_by_now()?;
+        match self.blocks.pop() {
+            Some(at) => self.read(at),
+            None => Ok(None),
         }
+    }
+
+    fn read(&self, at: BlockRef) -> PlanResult<Option<RecordBatch>> {
         let scanned = Arc::clone(&self.scanned);
         let part = &*scanned.table.parts[at.part];
         let rows = block_len(part, at.block);
@@ -179,24 +223,22 @@ impl Reader {
         Ok(Some(RecordBatch::try_new_with_options(Arc::clone(&self.schema), arrays, &options)?))
     }
 
-    /// Whether the filters as they stand now can be true of no row of the block.
-    fn pruned_by_now(&mut self, at: BlockRef) -> PlanResult<bool> {
+    /// Leaves out the blocks that the filters as they stand now can be true in no row of. All blocks that are left are
+    /// looked at when a filter has changed: once a filter has its last form, none is looked at twice.
+    fn prune_by_now(&mut self) -> PlanResult<()> {
         for dynamic in &mut self.dynamic {
             let generation = snapshot_generation(&dynamic.expr);
-            if generation != dynamic.generation {
-                dynamic.generation = generation;
-                dynamic.now = snapshot_physical_expr(Arc::clone(&dynamic.expr))?;
-                dynamic.pruning = predicate_of(Arc::clone(&dynamic.now), Arc::clone(&self.schema)).ok();
+            if generation == dynamic.generation {
+                continue;
             }
-            let Some(predicate) = &dynamic.pruning else { continue };
-            let blocks = [at];
-            let statistics =
-                BlockStatistics { layout: &self.scanned.layout, parts: &self.scanned.table.parts, blocks: &blocks };
-            if prune(predicate, &statistics).is_empty() {
-                return Ok(true);
-            }
+            dynamic.generation = generation;
+            dynamic.now = snapshot_physical_expr(Arc::clone(&dynamic.expr))?;
+            let Ok(predicate) = predicate_of(Arc::clone(&dynamic.now), Arc::clone(&self.schema)) else { continue };
+            let (layout, parts) = (&self.scanned.layout, &self.scanned.table.parts);
+            let kept = prune(&predicate, &BlockStatistics { layout, parts, blocks: &self.blocks });
+            self.blocks = kept;
         }
-        Ok(false)
+        Ok(())
     }
 
     /// The columns that a filter over the projected columns reads: their places, their schema, and the filter over it.

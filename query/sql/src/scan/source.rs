@@ -6,7 +6,7 @@ use std::{
     task::Poll,
 };
 
-use arrow::datatypes::SchemaRef;
+use arrow::{array::Array, compute::SortOptions, datatypes::SchemaRef};
 use chronolith_storage::table::BLOCK_ROWS;
 use datafusion::{
     common::{
@@ -96,32 +96,25 @@ impl TableSource {
         if column.data_type.is_floating() || statistics.blocks.is_empty() {
             return unknown;
         }
+        let Some((zones, places)) = statistics.zones(key) else { return unknown };
         let mut nulls = 0;
         let mut all_exact = exact;
-        for at in statistics.blocks {
-            let part = &*statistics.parts[at.part];
-            let Ok(known) = part.statistics(key, at.block) else { return unknown };
-            nulls += known.nulls;
-            let empty = known.nulls == block_len(part, at.block);
-            all_exact &= known.exact || empty;
-            if !empty && (known.min.is_none() || known.max.is_none()) {
+        for ((known, block), at) in places.into_iter().zip(statistics.blocks) {
+            let known = &zones[known];
+            let without = known.nulls.value(block) as usize;
+            nulls += without;
+            let empty = without == block_len(&*statistics.parts[at.part], block);
+            all_exact &= known.exact[block] || empty;
+            if !empty && (known.min.is_null(block) || known.max.is_null(block)) {
                 return unknown;
             }
         }
         let bound = |upper: bool| -> Option<ScalarValue> {
             let bounds = statistics.bounds(column, upper)?;
-            let mut best: Option<ScalarValue> = None;
-            for row in 0..bounds.len() {
-                let value = ScalarValue::try_from_array(&bounds, row).ok()?;
-                if value.is_null() {
-                    continue;
-                }
-                let better = best.as_ref().is_none_or(|best| if upper { value > *best } else { value < *best });
-                if better {
-                    best = Some(value);
-                }
-            }
-            best
+            let order = SortOptions { descending: upper, nulls_first: false };
+            let best = arrow::compute::sort_to_indices(&bounds, Some(order), Some(1)).ok()?;
+            let best = ScalarValue::try_from_array(&bounds, *best.values().first()? as usize).ok()?;
+            (!best.is_null()).then_some(best)
         };
         let precision = |value: Option<ScalarValue>| match value {
             None => Precision::Absent,
@@ -151,19 +144,17 @@ fn spread(blocks: &[BlockRef], partitions: usize) -> Vec<Arc<[BlockRef]>> {
 impl DataSource for TableSource {
     fn open(&self, partition: usize, _context: Arc<TaskContext>) -> PlanResult<SendableRecordBatchStream> {
         let schema = Arc::clone(&self.schema);
-        let mut reader =
-            Reader::new(Arc::clone(&self.scanned), self.projection.clone(), Arc::clone(&schema), &self.dynamic)?;
         let blocks = Arc::clone(&self.partitions[partition]);
-        let mut next = 0;
+        let projection = self.projection.clone();
+        let mut reader =
+            Reader::new(Arc::clone(&self.scanned), blocks, projection, Arc::clone(&schema), &self.dynamic)?;
         let mut left = self.fetch.unwrap_or(usize::MAX);
         let rows = stream::poll_fn(move |turn| {
             for _ in 0..BLOCKS_PER_TURN {
-                if left == 0 || next >= blocks.len() {
+                if left == 0 || reader.is_done() {
                     return Poll::Ready(None);
                 }
-                let at = blocks[next];
-                next += 1;
-                match reader.read(at) {
+                match reader.next() {
                     Ok(None) => {}
                     Ok(Some(batch)) => {
                         let batch = if batch.num_rows() > left { batch.slice(0, left) } else { batch };
@@ -171,7 +162,7 @@ impl DataSource for TableSource {
                         return Poll::Ready(Some(Ok(batch)));
                     }
                     Err(e) => {
-                        next = blocks.len();
+                        left = 0;
                         return Poll::Ready(Some(Err(e)));
                     }
                 }

@@ -22,6 +22,20 @@ async fn truncation() {
     fails(&format!("SELECT date_trunc('day', {at}, 'Mars/Base')"), "\"Mars/Base\" not recognized").await;
 }
 
+/// Of columns in UTC it goes another way than in a named zone, without dates: both have to say the same.
+#[tokio::test]
+async fn truncation_of_columns() {
+    let times = "SELECT arrow_cast(v * 12345678901 - 400000000000000, 'Timestamp(Microsecond, None)') AS t \
+                 FROM generate_series(1, 100000, 7) AS g(v) UNION ALL SELECT NULL";
+    for field in ["millisecond", "second", "minute", "hour", "day", "week", "month", "quarter", "year"] {
+        let text = format!(
+            "SELECT count(*), count(DISTINCT date_trunc('{field}', t)) > 1 FROM ({times}) AS x \
+             WHERE date_trunc('{field}', t) IS NOT DISTINCT FROM date_trunc('{field}', t, 'UTC')"
+        );
+        check(&text, &["14287|true"]).await;
+    }
+}
+
 #[tokio::test]
 async fn parts() {
     let at = "TIMESTAMP '2001-02-16 20:38:40.12'";

@@ -14,7 +14,7 @@ use crate::{
     engine::Inner,
     model::time::TimeRange,
     table::{
-        ColumnKey, ColumnStatistics, Needle, Part, TableDefinition, TableId,
+        ColumnKey, ColumnZones, Needle, Part, TableDefinition, TableId,
         segment::{EventSegment, EventSegmentSummary},
         time::range_ms,
     },
@@ -83,8 +83,8 @@ impl Part for LiveEvents {
         self.checked(self.segment.columns())
     }
 
-    fn statistics(&self, key: &ColumnKey, block: usize) -> Result<ColumnStatistics> {
-        self.checked(self.segment.statistics(key, block))
+    fn zones(&self, key: &ColumnKey) -> Result<Arc<ColumnZones>> {
+        self.checked(self.segment.zones(key))
     }
 
     fn read(&self, key: &ColumnKey, block: usize) -> Result<ArrayRef> {

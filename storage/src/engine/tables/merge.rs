@@ -29,6 +29,9 @@ use crate::{
     },
 };
 
+/// So many segments of about one size are merged: more than of samples, since to write events costs more than to look into
+/// a few more segments.
+const FAN_IN: usize = 8;
 /// A segment is rewritten when this share of its rows, in percent, is deleted.
 const DELETED_PERCENT: u64 = 30;
 /// Fewer deleted rows than this are never worth it.
@@ -221,7 +224,7 @@ fn plan(table: &Table, goal: MergeGoal, rewritten: &BTreeSet<u64>) -> Option<Eve
         return None;
     }
     let sizes: Vec<u64> = segments.iter().map(|live| live.record.file_len).collect();
-    if let Some(run) = pick_run(&sizes)
+    if let Some(run) = pick_run(&sizes, FAN_IN)
         && segments[run.clone()].iter().map(|live| live.record.samples).sum::<u64>() <= ROWS_MAX
     {
         return Some(job(table, segments[run].to_vec(), i64::MIN));

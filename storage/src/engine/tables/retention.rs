@@ -86,7 +86,7 @@ impl LiveEvents {
     /// How many rows have no time; they come first.
     fn without_time(&self) -> Result<usize> {
         let Some(key) = self.time_key() else { return Ok(0) };
-        if self.is_empty() { Ok(0) } else { Ok(self.statistics(&key, 0)?.nulls) }
+        if self.is_empty() { Ok(0) } else { Ok(self.zones(&key)?.nulls.values()[0] as usize) }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use arrow_array::{ArrayRef, UInt64Array, new_null_array};
+use arrow_array::{Array, ArrayRef, UInt64Array, new_null_array};
 use roaring::RoaringBitmap;
 
 use super::{
@@ -18,6 +18,7 @@ use super::{
     footer::{EVENT_SEGMENT, Footer, decode_directory},
     pack::{Place, decode_table},
     terms::{Section, TermKind},
+    zone::{Zone, bounds_array},
 };
 use crate::{
     Result, StorageError,
@@ -27,7 +28,7 @@ use crate::{
         block::{BlockFile, BlockKind},
         cache::segment_number,
     },
-    table::{BLOCK_ROWS, ColumnKey, ColumnStatistics, Kind, Needle, Part},
+    table::{BLOCK_ROWS, ColumnKey, ColumnZones, Kind, Needle, Part},
     vfs::{OpenMode, Vfs, at_path},
 };
 
@@ -53,6 +54,7 @@ pub(super) struct Column {
     index: OnceLock<Arc<ColumnIndex>>,
     terms: OnceLock<Arc<TermIndex>>,
     dictionary: OnceLock<Arc<Dictionary>>,
+    zones: OnceLock<Arc<ColumnZones>>,
 }
 
 impl EventSegment {
@@ -82,6 +84,7 @@ impl EventSegment {
                 index: OnceLock::new(),
                 terms: OnceLock::new(),
                 dictionary: OnceLock::new(),
+                zones: OnceLock::new(),
             })
             .collect();
         Ok(Self {
@@ -136,6 +139,7 @@ impl EventSegment {
                 + c.index.get().map_or(0, |i| i.heap_size())
                 + c.terms.get().map_or(0, |t| t.heap_size())
                 + c.dictionary.get().map_or(0, |d| d.heap_size())
+                + c.zones.get().map_or(0, |z| z.min.get_array_memory_size() + z.max.get_array_memory_size())
         });
         let keys = self.key_index.get().map_or(0, |k| k.iter().map(Section::heap_size).sum());
         let row_ids = self.row_ids.get().map_or(0, |i| i.heap_size());
@@ -246,18 +250,27 @@ impl Part for EventSegment {
         Ok(Arc::clone(&self.keys))
     }
 
-    fn statistics(&self, key: &ColumnKey, block: usize) -> Result<ColumnStatistics> {
-        let rows = self.block_rows(block)?;
-        let none = ColumnStatistics { nulls: rows, ..ColumnStatistics::default() };
-        let Some(column) = self.column(key) else { return Ok(none) };
-        let index = self.index(column)?;
-        let Some(chunk) = index.chunk(block) else { return Ok(none) };
-        let nulls = rows - (chunk.facts.present as usize).min(rows);
-        Ok(match chunk.facts.zone.arrays(key.kind) {
-            Some((min, max)) => {
-                ColumnStatistics { nulls, min: Some(min), max: Some(max), exact: chunk.facts.zone.exact }
+    fn zones(&self, key: &ColumnKey) -> Result<Arc<ColumnZones>> {
+        let rows = |block: usize| block_len(self.footer.rows, block as u32) as u64;
+        let Some(column) = self.column(key) else {
+            let nulls = UInt64Array::from_iter_values((0..self.blocks()).map(rows));
+            return Ok(Arc::new(ColumnZones::unbounded(key.kind, nulls)));
+        };
+        keep(&column.zones, || {
+            let index = self.index(column)?;
+            let mut chunks: Vec<Option<&Chunk>> = vec![None; self.blocks()];
+            for chunk in &index.chunks {
+                chunks[chunk.block as usize] = Some(chunk);
             }
-            None => ColumnStatistics { nulls, ..ColumnStatistics::default() },
+            let present = |chunk: &Option<&Chunk>| chunk.map_or(0, |chunk| u64::from(chunk.facts.present));
+            let nulls = chunks.iter().enumerate().map(|(block, chunk)| rows(block).saturating_sub(present(chunk)));
+            let zones: Vec<Option<&Zone>> = chunks.iter().map(|chunk| chunk.map(|chunk| &chunk.facts.zone)).collect();
+            Ok(ColumnZones {
+                nulls: UInt64Array::from_iter_values(nulls),
+                min: bounds_array(key.kind, &zones, false),
+                max: bounds_array(key.kind, &zones, true),
+                exact: zones.iter().map(|zone| zone.is_some_and(|zone| zone.exact)).collect(),
+            })
         })
     }
 

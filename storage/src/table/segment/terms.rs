@@ -152,7 +152,7 @@ impl TermBuilder {
 
     /// Sorts the entries and takes out those that are there twice.
     pub(super) fn tidy(&mut self) {
-        self.entries.sort_unstable();
+        sort_by_key(&mut self.entries);
         self.entries.dedup();
     }
 
@@ -193,6 +193,37 @@ impl TermBuilder {
         self.flush(packs)?;
         packs.close(&mut self.pack)?;
         Ok(self.sections)
+    }
+}
+
+/// Sorts entries whose granules rise among those of one key: by their keys alone then, ten bits at a time from the lowest
+/// (a radix sort, which keeps the order of what is equal). A third of a merge's time was spent comparing entries.
+fn sort_by_key(entries: &mut Vec<u64>) {
+    const DIGIT: u32 = 10;
+    const _: () = assert!(KEY_BITS.is_multiple_of(DIGIT), "digits cover the key");
+    if entries.len() < 1 << DIGIT {
+        entries.sort_unstable();
+        return;
+    }
+    let mut sorted = vec![0; entries.len()];
+    for shift in (GRANULE_BITS..u64::BITS).step_by(DIGIT as usize) {
+        let digit = |entry: u64| (entry >> shift) as usize & ((1 << DIGIT) - 1);
+        let mut ends = [0_usize; 1 << DIGIT];
+        entries.iter().for_each(|entry| ends[digit(*entry)] += 1);
+        // Numbers of a dictionary are small: their upper digits are all the same.
+        if ends.contains(&entries.len()) {
+            continue;
+        }
+        let mut end = 0;
+        for at in &mut ends {
+            end += std::mem::replace(at, end);
+        }
+        for entry in &*entries {
+            let place = &mut ends[digit(*entry)];
+            sorted[*place] = *entry;
+            *place += 1;
+        }
+        std::mem::swap(entries, &mut sorted);
     }
 }
 
@@ -374,6 +405,23 @@ mod tests {
             }
         }
         found
+    }
+
+    #[test]
+    fn entries_are_sorted_as_by_comparing() {
+        let mut random = 1_u64;
+        for keys in [1, 7, 5_000, 1 << 40] {
+            let mut entries: Vec<u64> = (0..20_000_u64)
+                .map(|at| {
+                    random = xxh3_64(&random.to_le_bytes());
+                    (random % keys) << GRANULE_BITS | (at / 3)
+                })
+                .collect();
+            let mut expected = entries.clone();
+            expected.sort_unstable();
+            sort_by_key(&mut entries);
+            assert_eq!(entries, expected);
+        }
     }
 
     proptest! {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow_array::{
     ArrayRef, BinaryViewArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array, Int16Array,
     Int32Array, Int64Array, StringViewArray, Time64MicrosecondArray, TimestampMicrosecondArray,
-    TimestampNanosecondArray,
+    TimestampNanosecondArray, new_null_array,
 };
 
 use crate::{
@@ -150,16 +150,56 @@ impl Zone {
         };
         Ok(Self { bounds, exact: head & EXACT != 0 })
     }
+}
 
-    /// The bounds as arrays of one value.
-    pub(super) fn arrays(&self, kind: Kind) -> Option<(ArrayRef, ArrayRef)> {
-        match &self.bounds {
-            Bounds::None => None,
-            Bounds::Integers(min, max) => Some((integer(kind, *min)?, integer(kind, *max)?)),
-            Bounds::Floats(min, max) => Some((float(kind, *min)?, float(kind, *max)?)),
-            Bounds::Decimals(min, max) => Some((decimal(kind, *min)?, decimal(kind, *max)?)),
-            Bounds::Texts(min, max) => Some((text(kind, min)?, text(kind, max)?)),
+/// The bounds of some blocks as an array of the kind's Arrow type; null where there are none, or none of this kind.
+pub(super) fn bounds_array(kind: Kind, zones: &[Option<&Zone>], upper: bool) -> ArrayRef {
+    let bounds = || zones.iter().map(|zone| zone.map(|zone| &zone.bounds));
+    let integers = || {
+        bounds().map(|bounds| match bounds {
+            Some(Bounds::Integers(min, max)) => Some(if upper { *max } else { *min }),
+            _ => None,
+        })
+    };
+    let floats = || {
+        bounds().map(|bounds| match bounds {
+            Some(Bounds::Floats(min, max)) => Some(if upper { *max } else { *min }),
+            _ => None,
+        })
+    };
+    let texts = || {
+        bounds().map(|bounds| match bounds {
+            Some(Bounds::Texts(min, max)) => Some(if upper { &**max } else { &**min }),
+            _ => None,
+        })
+    };
+    match kind {
+        Kind::Bool | Kind::Null | Kind::EmptyObject => {
+            Arc::new(integers().map(|value| value.map(|value| value != 0)).collect::<BooleanArray>())
         }
+        Kind::Int16 => Arc::new(integers().map(|v| i16::try_from(v?).ok()).collect::<Int16Array>()),
+        Kind::Int32 => Arc::new(integers().map(|v| i32::try_from(v?).ok()).collect::<Int32Array>()),
+        Kind::Date => Arc::new(integers().map(|v| i32::try_from(v?).ok()).collect::<Date32Array>()),
+        Kind::Int64 => Arc::new(integers().collect::<Int64Array>()),
+        Kind::Time => Arc::new(integers().collect::<Time64MicrosecondArray>()),
+        Kind::Micros => Arc::new(integers().collect::<TimestampMicrosecondArray>()),
+        Kind::Nanos => Arc::new(integers().collect::<TimestampNanosecondArray>()),
+        Kind::Float32 => Arc::new(floats().map(|v| v.map(|v| v as f32)).collect::<Float32Array>()),
+        Kind::Float64 => Arc::new(floats().collect::<Float64Array>()),
+        Kind::Text => Arc::new(texts().map(|v| std::str::from_utf8(v?).ok()).collect::<StringViewArray>()),
+        Kind::Bytes => Arc::new(texts().collect::<BinaryViewArray>()),
+        Kind::Decimal(scale) => {
+            let values = bounds().map(|bounds| match bounds {
+                Some(Bounds::Decimals(min, max)) => Some(if upper { *max } else { *min }),
+                _ => None,
+            });
+            let values = values.collect::<Decimal128Array>();
+            match values.with_precision_and_scale(DECIMAL_DIGITS, scale as i8) {
+                Ok(values) => Arc::new(values),
+                Err(_) => new_null_array(&kind.arrow(), zones.len()),
+            }
+        }
+        _ => new_null_array(&kind.arrow(), zones.len()),
     }
 }
 
@@ -197,42 +237,6 @@ fn above_bytes(prefix: &[u8]) -> Option<Vec<u8>> {
         }
     }
     None
-}
-
-fn integer(kind: Kind, value: i64) -> Option<ArrayRef> {
-    Some(match kind {
-        Kind::Bool | Kind::Null | Kind::EmptyObject => Arc::new(BooleanArray::from(vec![value != 0])),
-        Kind::Int16 => Arc::new(Int16Array::from(vec![i16::try_from(value).ok()?])),
-        Kind::Int32 => Arc::new(Int32Array::from(vec![i32::try_from(value).ok()?])),
-        Kind::Date => Arc::new(Date32Array::from(vec![i32::try_from(value).ok()?])),
-        Kind::Int64 => Arc::new(Int64Array::from(vec![value])),
-        Kind::Time => Arc::new(Time64MicrosecondArray::from(vec![value])),
-        Kind::Micros => Arc::new(TimestampMicrosecondArray::from(vec![value])),
-        Kind::Nanos => Arc::new(TimestampNanosecondArray::from(vec![value])),
-        _ => return None,
-    })
-}
-
-fn float(kind: Kind, value: f64) -> Option<ArrayRef> {
-    match kind {
-        Kind::Float32 => Some(Arc::new(Float32Array::from(vec![value as f32]))),
-        Kind::Float64 => Some(Arc::new(Float64Array::from(vec![value]))),
-        _ => None,
-    }
-}
-
-fn decimal(kind: Kind, value: i128) -> Option<ArrayRef> {
-    let Kind::Decimal(scale) = kind else { return None };
-    let array = Decimal128Array::from(vec![value]).with_precision_and_scale(DECIMAL_DIGITS, scale as i8);
-    Some(Arc::new(array.ok()?))
-}
-
-fn text(kind: Kind, value: &[u8]) -> Option<ArrayRef> {
-    match kind {
-        Kind::Text => Some(Arc::new(StringViewArray::from(vec![std::str::from_utf8(value).ok()?]))),
-        Kind::Bytes => Some(Arc::new(BinaryViewArray::from(vec![value]))),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

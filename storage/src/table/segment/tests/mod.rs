@@ -101,10 +101,14 @@ fn check_finds(part: &EventSegment, key: &ColumnKey, array: &ArrayRef) {
 }
 
 fn check_statistics(part: &EventSegment, key: &ColumnKey, block: usize, array: &ArrayRef) {
-    let told = part.statistics(key, block).unwrap();
-    assert_eq!(told.nulls, array.null_count());
-    let (Some(min), Some(max)) = (told.min, told.max) else { return };
-    assert_eq!((min.data_type(), max.data_type()), (&key.kind.arrow(), &key.kind.arrow()));
+    let told = part.zones(key).unwrap();
+    assert_eq!(told.nulls.len(), part.blocks());
+    assert_eq!(told.nulls.value(block), array.null_count() as u64);
+    assert_eq!((told.min.data_type(), told.max.data_type()), (&key.kind.arrow(), &key.kind.arrow()));
+    if told.min.is_null(block) || told.max.is_null(block) {
+        return;
+    }
+    let (min, max) = (told.min.slice(block, 1), told.max.slice(block, 1));
     let mut low_seen = false;
     let mut high_seen = false;
     for at in (0..array.len()).filter(|at| array.is_valid(*at)) {
@@ -117,7 +121,7 @@ fn check_statistics(part: &EventSegment, key: &ColumnKey, block: usize, array: &
         low_seen |= below.is_eq();
         high_seen |= above.is_eq();
     }
-    assert!(!told.exact || (low_seen && high_seen), "{key}: {min:?} to {max:?} do not occur");
+    assert!(!told.exact[block] || (low_seen && high_seen), "{key}: {min:?} to {max:?} do not occur");
 }
 
 fn is_nan(value: &ArrayRef) -> bool {
@@ -245,7 +249,7 @@ fn sparse_columns_cost_almost_nothing() {
         let segment = open(&vfs).unwrap();
         for (key, array) in rows.columns().iter().step_by(61) {
             assert!(same(&segment.read(key, 0).unwrap(), &array.slice(0, BLOCK_ROWS)));
-            assert_eq!(segment.statistics(key, 1).unwrap().nulls, BLOCK_ROWS);
+            assert_eq!(segment.zones(key).unwrap().nulls.value(1), BLOCK_ROWS as u64);
         }
         assert_eq!(segment.verify().unwrap(), []);
         summary.file_len as usize
