@@ -1,0 +1,519 @@
+//! Making a rollup: what its query may be, the states that its store keeps, and how the result is told of them.
+
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+use arrow::datatypes::SchemaRef;
+use chronolith_storage::table::{ColumnId, Kind, TableDefinition, TableId};
+use datafusion::{
+    common::tree_node::{TreeNode, TreeNodeRecursion},
+    logical_expr::{Expr as Planned, LogicalPlan, Volatility},
+    sql::sqlparser::ast::{
+        CreateTableOptions, CreateView, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr,
+        Query, Select, SelectItem, SetExpr, SqlOption, Statement, TableFactor, Value, Visit, VisitMut, Visitor,
+        VisitorMut,
+    },
+};
+
+use super::{
+    Item, Partial, STORE_PREFIX, StoredRollup, aggregates, find, query::group_column, query::state_column,
+    retention_changes, state::State, state_name,
+};
+use crate::{
+    connection::{Connection, check_query, naming, select},
+    error::{Result, SqlError},
+    parse::{self, ident, parse_expr, quoted, relation_name},
+    statement::{
+        Target, Written,
+        create::{add_column, check_name, option_text, set_retention, type_of},
+        view::check_unique,
+    },
+    stored::{self, StoredView, VIEWS},
+    types::{PG_TYPE, query_type},
+};
+
+/// The functions that make buckets.
+const BUCKETS: [&str; 3] = ["time_bucket", "date_trunc", "date_bin"];
+
+/// Runs a CREATE MATERIALIZED VIEW.
+///
+/// # Errors
+/// When the name is taken, or the query is none that can be kept up to date.
+pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) -> Result<Written> {
+    let retention = options(&statement.options)?;
+    if statement.or_replace || statement.temporary {
+        return Err(SqlError::new(b"42601", "CREATE MATERIALIZED VIEW takes neither OR REPLACE nor TEMPORARY"));
+    }
+    let name = relation_name(&statement.name)?;
+    check_name(&name)?;
+    check_name(&format!("{STORE_PREFIX}{name}"))?;
+    if connection.scope.table(&name).is_some() || connection.scope.stored_view(&name).is_some() {
+        if statement.if_not_exists {
+            return Ok(Written::done("CREATE MATERIALIZED VIEW"));
+        }
+        return Err(SqlError::new(b"42P07", format!("relation \"{name}\" already exists")));
+    }
+    check_query(&statement.query)?;
+    let mut query = Statement::Query(statement.query.clone());
+    naming::name_columns(&mut query);
+    if !statement.columns.is_empty() {
+        let names: Vec<String> = statement.columns.iter().map(|column| ident(&column.name)).collect();
+        naming::rename_columns(&mut query, &names)?;
+    }
+    let written = Form::of(connection, &query)?;
+    let (_, plan) = connection.plan(query.clone(), &[]).await?;
+    if !plan.get_parameter_types()?.is_empty() {
+        return Err(SqlError::new(b"42P02", "a materialized view cannot have parameters"));
+    }
+    check_unique(&plan)?;
+    let mut read = BTreeSet::new();
+    check_immutable(&plan, &mut read)?;
+    let (rollup, mut store) = Box::pin(written.rollup(connection, &name, &read)).await?;
+    if let Some(retention) = retention {
+        set_retention(&mut store, &retention)?;
+    }
+    let source = written.source.definition().id;
+    let columns = plan.schema().as_arrow();
+    let transaction = connection.transaction()?;
+    // What deletes rows now does not know of the rollup yet: a change of the source's definition contradicts it.
+    let mut changed = TableDefinition::clone(written.source.definition());
+    changed.next_column = ColumnId(changed.next_column.0 + 1);
+    transaction.alter_table(changed)?;
+    transaction.create_table(store)?;
+    transaction.put_entry(chronolith_storage::table::HOLDS, &state_name(source, &name), Some(State::new().body()));
+    let mut view = StoredView::new(query.to_string(), columns);
+    view.rollup = Some(rollup);
+    transaction.put_entry(VIEWS, &name, Some(stored::body(&view)));
+    // What comes out of it is what its users are told of.
+    connection.look();
+    if let Some(all) = parse::parse(&format!("SELECT * FROM {}", quoted(&name)))? {
+        let (_, plan) = connection.plan(all, &[]).await?;
+        view = StoredView { rollup: view.rollup, ..StoredView::new(view.query, plan.schema().as_arrow()) };
+        connection.transaction()?.put_entry(VIEWS, &name, Some(stored::body(&view)));
+    }
+    connection.sql.keep_rollups_refreshed()?;
+    Ok(Written::done("CREATE MATERIALIZED VIEW"))
+}
+
+/// The retention that WITH (continuous, ...) asks for.
+fn options(options: &CreateTableOptions) -> Result<Option<String>> {
+    let mut continuous = false;
+    let mut retention = None;
+    let given: &[SqlOption] = match options {
+        CreateTableOptions::None => &[],
+        CreateTableOptions::With(given) => given,
+        other => return Err(SqlError::unsupported(format!("the option {other} of CREATE MATERIALIZED VIEW"))),
+    };
+    for option in given {
+        let SqlOption::KeyValue { key, value } = option else {
+            return Err(SqlError::unsupported(format!("the option {option} of CREATE MATERIALIZED VIEW")));
+        };
+        let text = option_text(value);
+        match ident(key).as_str() {
+            "continuous" => continuous = matches!(text.to_lowercase().as_str(), "true" | "on" | "1"),
+            "retention" => retention = Some(text),
+            _ => {
+                return Err(SqlError::new(b"22023", format!("unrecognized parameter \"{key}\""))
+                    .with_hint("the options are continuous and retention = '2y'"));
+            }
+        }
+    }
+    if continuous {
+        return Ok(retention);
+    }
+    Err(SqlError::unsupported("CREATE MATERIALIZED VIEW without WITH (continuous)")
+        .with_hint("Add WITH (continuous): the view is then kept up to date. Or use CREATE TABLE ... AS."))
+}
+
+/// Runs an ALTER MATERIALIZED VIEW ... SET (retention = ...).
+///
+/// # Errors
+/// For any other option.
+pub(crate) fn set_options(connection: &mut Connection, name: &str, options: &[SqlOption]) -> Result<()> {
+    let view = connection.scope.view();
+    let store = find(&view, name).and_then(|rollup| view.table(&rollup.store).cloned());
+    let Some(store) = store else {
+        return Err(SqlError::new(b"42P01", format!("materialized view \"{name}\" does not exist")));
+    };
+    let mut definition = TableDefinition::clone(&store.definition);
+    for option in options {
+        match option {
+            SqlOption::KeyValue { key, value } if ident(key) == "retention" => {
+                set_retention(&mut definition, &option_text(value))?;
+            }
+            other => {
+                return Err(SqlError::unsupported(format!("changing the option {other} of a materialized view"))
+                    .with_hint("retention can be changed"));
+            }
+        }
+    }
+    retention_changes(connection, &store)?;
+    connection.transaction()?.alter_table(definition)?;
+    Ok(())
+}
+
+/// Refuses functions whose results change by themselves, and notes the columns that are read.
+fn check_immutable(plan: &LogicalPlan, read: &mut BTreeSet<String>) -> Result<()> {
+    let mut changing = None;
+    plan.apply(|node| {
+        node.apply_expressions(|expr| {
+            expr.apply(|expr| {
+                match expr {
+                    Planned::Column(column) => {
+                        read.insert(column.name.clone());
+                    }
+                    Planned::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
+                        changing = Some(call.func.name().to_owned());
+                    }
+                    _ => {}
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    match changing {
+        None => Ok(()),
+        Some(name) => Err(refused(&format!("{name}(), whose result changes,"))
+            .with_hint("What a row adds to a rollup must not depend on when it is added.")),
+    }
+}
+
+fn refused(what: &str) -> SqlError {
+    SqlError::unsupported(format!("{what} in a continuous rollup"))
+}
+
+/// A query that can be kept up to date: groups and aggregates of one table.
+struct Form {
+    source: Target,
+    /// The columns of the result.
+    items: Vec<(Expr, String)>,
+    /// The groups, the bucket first.
+    groups: Vec<Expr>,
+    /// The aggregates, each once.
+    aggregates: Vec<Function>,
+    column: String,
+    condition: Option<String>,
+}
+
+impl Form {
+    fn of(connection: &Connection, statement: &Statement) -> Result<Self> {
+        let Statement::Query(query) = statement else { return Err(refused("something else than a SELECT")) };
+        let select = select_of(query)?;
+        check_clauses(query, select)?;
+        let source = source(connection, select)?;
+        let items = select.projection.iter().map(|item| match item {
+            SelectItem::UnnamedExpr(expr) => Ok((expr.clone(), naming::column_name(expr))),
+            SelectItem::ExprWithAlias { expr, alias } => Ok((expr.clone(), ident(alias))),
+            other => Err(refused(&other.to_string()).with_hint("Name the columns one by one.")),
+        });
+        let items = items.collect::<Result<Vec<_>>>()?;
+        let mut groups = groups(connection, &source, select, &items)?;
+        let (place, column) = bucket(&source, &groups)?;
+        let bucket = groups.remove(place);
+        groups.insert(0, bucket);
+        let mut found = Aggregates { connection, groups: &groups, found: Vec::new(), state: None };
+        for (expr, _) in &items {
+            let _ = expr.visit(&mut found);
+        }
+        if let Some(error) = found.state {
+            return Err(error);
+        }
+        let aggregates = found.found;
+        let condition = select.selection.as_ref().map(ToString::to_string);
+        Ok(Self { source, items, groups, aggregates, column, condition })
+    }
+
+    /// The rollup, and the table for its states.
+    async fn rollup(
+        &self,
+        connection: &mut Connection,
+        name: &str,
+        read: &BTreeSet<String>,
+    ) -> Result<(StoredRollup, TableDefinition)> {
+        let partial = |expr: String| Partial { expr, data_type: String::new(), merge: None };
+        let layout = connection.scope.layout(&self.source.table);
+        let fields = layout.schema.fields().iter().filter(|field| {
+            self.source.definition().column_named(field.name()).is_none() && read.contains(field.name())
+        });
+        let column_type = self.source.definition().column_named(&self.column);
+        let mut rollup = StoredRollup {
+            source: self.source.name.clone(),
+            alias: self.source.alias.clone(),
+            store: format!("{STORE_PREFIX}{name}"),
+            column: self.column.clone(),
+            column_type: column_type.map_or_else(String::new, |column| query_type(&column.column_type).to_string()),
+            groups: self.groups.iter().map(|group| partial(group.to_string())).collect(),
+            condition: self.condition.clone(),
+            states: self.aggregates.iter().map(|call| partial(call.to_string())).collect(),
+            items: Vec::new(),
+            fields: fields.map(|field| (field.name().clone(), field.data_type().to_string())).collect(),
+        };
+        // First the types of the results, then those of the states.
+        let own = schema_of(connection, &rollup.partial(&rollup.source, None)).await?;
+        let mut results = Vec::new();
+        rollup.states.clear();
+        for (at, call) in self.aggregates.iter().enumerate() {
+            let result_type = own.field(self.groups.len() + at).data_type();
+            let kept = aggregates::kept(call, result_type)?;
+            let merged: Vec<String> = kept.states.into_iter().map(|state| merged(&mut rollup, state)).collect();
+            let result = (kept.result)(&merged, &kept.extra);
+            results.push(if kept.cast { format!("arrow_cast({result}, '{result_type}')") } else { result });
+        }
+        let states = schema_of(connection, &rollup.partial(&rollup.source, None)).await?;
+        let store = store(&mut rollup, &states)?;
+        let mut groups = Vec::new();
+        for (at, group) in rollup.groups.iter().enumerate() {
+            let (column, of) = (quoted(&group_column(at)).to_string(), own.field(at).data_type());
+            groups.push(if group.arrow() == *of { column } else { format!("arrow_cast({column}, '{of}')") });
+        }
+        rollup.items = self.told(&groups, &results)?;
+        Ok((rollup, store))
+    }
+
+    /// The columns of the result, over the store's columns.
+    fn told(&self, groups: &[String], results: &[String]) -> Result<Vec<Item>> {
+        let parsed = |texts: &[String]| texts.iter().map(|text| parse_expr(text)).collect::<Result<Vec<_>>>();
+        let (groups, results) = (parsed(groups)?, parsed(results)?);
+        let items = self.items.iter().map(|(expr, name)| {
+            let mut expr = expr.clone();
+            let _ = VisitMut::visit(&mut expr, &mut Replace { form: self, groups: &groups, results: &results });
+            Item { expr: expr.to_string(), name: name.clone() }
+        });
+        Ok(items.collect())
+    }
+}
+
+fn select_of(query: &Query) -> Result<&Select> {
+    match &*query.body {
+        SetExpr::Select(select) => Ok(select),
+        _ => Err(refused("UNION, VALUES or another form of query")),
+    }
+}
+
+/// Refuses by name what a SELECT has beside columns, FROM, WHERE and GROUP BY.
+fn check_clauses(query: &Query, select_: &Select) -> Result<()> {
+    let clauses = [
+        (query.with.is_some(), "WITH"),
+        (query.order_by.is_some(), "ORDER BY"),
+        (query.limit_clause.is_some() || query.fetch.is_some(), "LIMIT"),
+        (select_.distinct.is_some(), "DISTINCT"),
+        (select_.having.is_some(), "HAVING"),
+        (!select_.named_window.is_empty(), "WINDOW"),
+        (select_.into.is_some(), "INTO"),
+    ];
+    if let Some((_, clause)) = clauses.iter().find(|(there, _)| *there) {
+        return Err(refused(clause).with_hint("Say it when the materialized view is read."));
+    }
+    let mut plain = select(select_.projection.clone())?;
+    if let SetExpr::Select(plain) = &mut *plain.body {
+        plain.from.clone_from(&select_.from);
+        plain.selection.clone_from(&select_.selection);
+        plain.group_by = select_.group_by.clone();
+    }
+    if plain != *query {
+        return Err(refused("this form of SELECT"));
+    }
+    struct Subqueries(usize);
+    impl Visitor for Subqueries {
+        type Break = ();
+        fn pre_visit_query(&mut self, _: &Query) -> ControlFlow<()> {
+            self.0 += 1;
+            ControlFlow::Continue(())
+        }
+    }
+    let mut queries = Subqueries(0);
+    let _ = query.visit(&mut queries);
+    if queries.0 > 1 { Err(refused("a subquery")) } else { Ok(()) }
+}
+
+fn source(connection: &Connection, select: &Select) -> Result<Target> {
+    let one = match select.from.as_slice() {
+        [one] if one.joins.is_empty() => &one.relation,
+        [] => return Err(refused("a query without a table")),
+        _ => return Err(refused("a join").with_hint("Join the materialized view when it is read.")),
+    };
+    let TableFactor::Table { name, alias, args: None, sample: None, .. } = one else {
+        return Err(refused("something else than one table in FROM"));
+    };
+    if alias.as_ref().is_some_and(|alias| !alias.columns.is_empty()) {
+        return Err(refused("an alias with columns"));
+    }
+    let target = Target::find(connection, name, alias.as_ref().map(|alias| &alias.name));
+    target.map_err(|e| match e.state.as_str() {
+        "42P01" | "42809" => SqlError { hint: Some("A continuous rollup is of one table of rows.".to_owned()), ..e },
+        _ => e,
+    })
+}
+
+/// The expressions of GROUP BY; numbers and names of the result's columns stand for these.
+fn groups(connection: &Connection, source: &Target, select: &Select, items: &[(Expr, String)]) -> Result<Vec<Expr>> {
+    let GroupByExpr::Expressions(by, modifiers) = &select.group_by else { return Err(refused("GROUP BY ALL")) };
+    if !modifiers.is_empty() {
+        return Err(refused("a modifier of GROUP BY"));
+    }
+    let layout = connection.scope.layout(&source.table);
+    let mut groups: Vec<Expr> = Vec::new();
+    for expr in by {
+        let group = match expr {
+            Expr::Value(value) => match &value.value {
+                Value::Number(number, _) => {
+                    let place: Option<usize> = number.parse().ok();
+                    let item = place.and_then(|place| items.get(place.checked_sub(1)?));
+                    let missing = || SqlError::new(b"42P10", format!("GROUP BY position {number} is not in the list"));
+                    item.ok_or_else(missing)?.0.clone()
+                }
+                _ => return Err(refused("a constant in GROUP BY")),
+            },
+            Expr::Identifier(name) if layout.schema.index_of(&ident(name)).is_err() => {
+                let item = items.iter().find(|(_, item)| *item == ident(name));
+                item.map_or_else(|| expr.clone(), |(expr, _)| expr.clone())
+            }
+            Expr::GroupingSets(_) | Expr::Cube(_) | Expr::Rollup(_) => return Err(refused("GROUPING SETS")),
+            other => other.clone(),
+        };
+        if !groups.contains(&group) {
+            groups.push(group);
+        }
+    }
+    Ok(groups)
+}
+
+/// Which group is the bucket, and the column that it is of.
+fn bucket(source: &Target, groups: &[Expr]) -> Result<(usize, String)> {
+    let found = groups.iter().enumerate().filter_map(|(at, group)| Some((at, bucketed(source, group)?)));
+    let found: Vec<(usize, String)> = found.collect();
+    let [(at, column)] = found.as_slice() else {
+        return Err(refused(if found.is_empty() { "GROUP BY without a bucket of time" } else { "a second bucket" })
+            .with_hint(format!(
+                "Group by one time_bucket('1 hour', t), date_trunc or date_bin, where t is a date or timestamp column \
+                 of \"{}\".",
+                source.name
+            )));
+    };
+    let definition = source.definition();
+    let declared = definition.column_named(column);
+    if let Some(time) = definition.time.and_then(|id| definition.column(id))
+        && declared.is_none_or(|declared| declared.id != time.id)
+    {
+        return Err(refused(&format!("a bucket of \"{column}\""))
+            .with_hint(format!("Rows of \"{}\" are kept by \"{}\": make buckets of that.", source.name, time.name)));
+    }
+    Ok((*at, column.clone()))
+}
+
+/// The column that a bucket is of; `None` of what is no bucket.
+fn bucketed(source: &Target, group: &Expr) -> Option<String> {
+    let Expr::Function(call) = group else { return None };
+    if !BUCKETS.contains(&aggregates::name(call).as_str()) {
+        return None;
+    }
+    let FunctionArguments::List(list) = &call.args else { return None };
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(of)) = list.args.get(1)? else { return None };
+    let name = match of {
+        Expr::Identifier(name) => ident(name),
+        Expr::CompoundIdentifier(names) => match names.as_slice() {
+            [table, name] if ident(table) == source.alias => ident(name),
+            _ => return None,
+        },
+        _ => return None,
+    };
+    let column = source.definition().column_named(&name)?;
+    matches!(column.column_type.kind(), Some(Kind::Date | Kind::Micros | Kind::Nanos)).then_some(name)
+}
+
+/// Finds the aggregates in the result's columns.
+struct Aggregates<'a> {
+    connection: &'a Connection,
+    groups: &'a [Expr],
+    found: Vec<Function>,
+    state: Option<SqlError>,
+}
+
+impl Visitor for Aggregates<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let Expr::Function(call) = expr else { return ControlFlow::Continue(()) };
+        if call.over.is_some() {
+            self.state = Some(refused("a window function"));
+            return ControlFlow::Break(());
+        }
+        if self.groups.contains(expr) || self.found.contains(call) {
+            return ControlFlow::Continue(());
+        }
+        match self.connection.sql.is_aggregate(&aggregates::name(call)) {
+            Ok(true) => self.found.push(call.clone()),
+            Ok(false) => {}
+            Err(error) => {
+                self.state = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// Puts columns of the store in the place of groups and aggregates.
+struct Replace<'a> {
+    form: &'a Form,
+    groups: &'a [Expr],
+    results: &'a [Expr],
+}
+
+impl VisitorMut for Replace<'_> {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let group = self.form.groups.iter().position(|group| group == expr).and_then(|at| self.groups.get(at));
+        let result = match &*expr {
+            Expr::Function(call) => {
+                self.form.aggregates.iter().position(|found| found == call).and_then(|at| self.results.get(at))
+            }
+            _ => None,
+        };
+        if let Some(new) = group.or(result) {
+            *expr = Expr::Nested(Box::new(new.clone()));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// The merged form of a state; one that is there already is not kept twice.
+fn merged(rollup: &mut StoredRollup, (expr, merge): (String, &'static str)) -> String {
+    let known = rollup.states.iter().position(|state| state.expr == expr);
+    let at = known.unwrap_or_else(|| {
+        rollup.states.push(Partial { expr, data_type: String::new(), merge: Some(merge.to_owned()) });
+        rollup.states.len() - 1
+    });
+    format!("{merge}({})", quoted(&state_column(at)))
+}
+
+async fn schema_of(connection: &mut Connection, query: &str) -> Result<SchemaRef> {
+    let Some(query) = parse::parse(query)? else { return Err(SqlError::new(b"XX000", "a rollup has no query")) };
+    let (_, plan) = connection.plan(query, &[]).await?;
+    Ok(std::sync::Arc::clone(plan.schema().inner()))
+}
+
+/// The table of the states, whose types the rollup's columns get.
+fn store(rollup: &mut StoredRollup, states: &SchemaRef) -> Result<TableDefinition> {
+    let mut definition = TableDefinition {
+        id: TableId(0),
+        name: rollup.store.clone(),
+        columns: Vec::new(),
+        next_column: ColumnId(0),
+        primary_key: Vec::new(),
+        time: None,
+        dynamic: false,
+        retention_ms: None,
+    };
+    for (partial, field) in rollup.groups.iter_mut().chain(&mut rollup.states).zip(states.fields()) {
+        let column_type = type_of(field.data_type(), field.metadata().get(PG_TYPE).map(String::as_str))?;
+        let seen = query_type(&column_type);
+        if seen != *field.data_type() {
+            partial.expr = format!("arrow_cast({}, '{seen}')", partial.expr);
+        }
+        partial.data_type = seen.to_string();
+        add_column(&mut definition, field.name().clone(), column_type);
+    }
+    definition.time = definition.columns.first().map(|bucket| bucket.id);
+    Ok(definition)
+}
