@@ -3,7 +3,10 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use arrow::datatypes::SchemaRef;
-use chronolith_storage::table::{ColumnId, Kind, TableDefinition, TableId};
+use chronolith_storage::{
+    engine::Transaction,
+    table::{ColumnId, HOLDS, Kind, TableDefinition, TableId},
+};
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
     logical_expr::{Expr as Planned, LogicalPlan, Volatility},
@@ -45,12 +48,17 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
     }
     let name = relation_name(&statement.name)?;
     check_name(&name)?;
-    check_name(&format!("{STORE_PREFIX}{name}"))?;
     if connection.scope.table(&name).is_some() || connection.scope.stored_view(&name).is_some() {
         if statement.if_not_exists {
             return Ok(Written::done("CREATE MATERIALIZED VIEW"));
         }
         return Err(SqlError::new(b"42P07", format!("relation \"{name}\" already exists")));
+    }
+    let store = format!("{STORE_PREFIX}{name}");
+    check_name(&store)?;
+    if connection.scope.table(&store).is_some() {
+        return Err(SqlError::new(b"42P07", format!("relation \"{store}\" already exists"))
+            .with_hint("A materialized view whose definition was lost has left it behind. Drop it first."));
     }
     check_query(&statement.query)?;
     let mut query = Statement::Query(statement.query.clone());
@@ -74,12 +82,9 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
     let source = written.source.definition().id;
     let columns = plan.schema().as_arrow();
     let transaction = connection.transaction()?;
-    // What deletes rows now does not know of the rollup yet: a change of the source's definition contradicts it.
-    let mut changed = TableDefinition::clone(written.source.definition());
-    changed.next_column = ColumnId(changed.next_column.0 + 1);
-    transaction.alter_table(changed)?;
+    touch(transaction, written.source.definition())?;
     transaction.create_table(store)?;
-    transaction.put_entry(chronolith_storage::table::HOLDS, &state_name(source, &name), Some(State::new().body()));
+    transaction.put_entry(HOLDS, &state_name(source, &name), Some(State::new().body()));
     let mut view = StoredView::new(query.to_string(), columns);
     view.rollup = Some(rollup);
     transaction.put_entry(VIEWS, &name, Some(stored::body(&view)));
@@ -92,6 +97,14 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
     }
     connection.sql.keep_rollups_refreshed()?;
     Ok(Written::done("CREATE MATERIALIZED VIEW"))
+}
+
+/// Changes a source's definition by nothing that matters, when a rollup of it is made or dropped: a transaction that
+/// deletes rows and does not know of that contradicts it then.
+pub(super) fn touch(transaction: &mut Transaction, source: &TableDefinition) -> Result<()> {
+    let next_column = ColumnId(source.next_column.0 + 1);
+    transaction.alter_table(TableDefinition { next_column, ..source.clone() })?;
+    Ok(())
 }
 
 /// The retention that WITH (continuous, ...) asks for.
@@ -158,6 +171,10 @@ fn check_immutable(plan: &LogicalPlan, read: &mut BTreeSet<String>) -> Result<()
         node.apply_expressions(|expr| {
             expr.apply(|expr| {
                 match expr {
+                    // A field that is cast may get another type: what comes of it stays the same.
+                    Planned::Cast(cast) if matches!(*cast.expr, Planned::Column(_)) => {
+                        return Ok(TreeNodeRecursion::Jump);
+                    }
                     Planned::Column(column) => {
                         read.insert(column.name.clone());
                     }

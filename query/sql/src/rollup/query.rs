@@ -153,7 +153,7 @@ impl StoredRollup {
     }
 
     /// Refuses to go on when a field that is not declared has got another type.
-    fn check_fields(&self, layout: &Layout, name: &str) -> Result<()> {
+    pub(super) fn check_fields(&self, layout: &Layout, name: &str) -> Result<()> {
         for (field, was) in &self.fields {
             let is = layout.schema.field_with_name(field).map(|field| field.data_type().to_string());
             if is.as_ref().is_ok_and(|is| is != was) {
@@ -163,7 +163,10 @@ impl StoredRollup {
                     self.source,
                     is.unwrap_or_default()
                 );
-                return Err(SqlError::new(b"55000", message).with_hint("Drop the materialized view and make it anew."));
+                return Err(SqlError::new(b"55000", message).with_hint(
+                    "Drop the materialized view and make it anew, with a cast of the field, such as \
+                     x::double precision.",
+                ));
             }
         }
         Ok(())

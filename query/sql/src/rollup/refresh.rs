@@ -141,6 +141,7 @@ async fn step(connection: &mut Connection, name: &str, rows: u64) -> Result<bool
         return Err(SqlError::new(b"XX001", format!("a table of materialized view \"{name}\" is lost"))
             .with_hint("Drop the materialized view and make it anew."));
     };
+    rollup.check_fields(&connection.scope.layout(source), name)?;
     let state = State::read(&view, source.definition.id, name)?;
     let (entries, all_invalid) = invalid(&view, source.definition.id, name)?;
     let newest = newest(source);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chronolith_storage::table::{HOLDS, TableId, TableSnapshot, TablesView, hold_body, read_hold};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use super::{StoredRollup, invalid_prefix, of_table, state_name};
+use super::{StoredRollup, define::touch, invalid_prefix, of_table, state_name};
 use crate::{
     connection::Connection,
     error::{Result, SqlError},
@@ -161,6 +161,7 @@ pub(crate) fn forget(connection: &mut Connection, name: &str, rollup: &StoredRol
     let view = connection.scope.view();
     if let Some(source) = view.table(&rollup.source) {
         forget_entries(connection, &view, source.definition.id, name)?;
+        touch(connection.transaction()?, &source.definition)?;
     }
     if let Some(store) = view.table(&rollup.store) {
         connection.transaction()?.drop_table(store.definition.id)?;

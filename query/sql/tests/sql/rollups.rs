@@ -7,6 +7,7 @@ use chronolith_storage::{
     clock::VirtualClock,
     engine::{Engine, EngineOptions},
     rng::Rng,
+    table::TableDefinition,
     vfs::MemFs,
 };
 
@@ -315,4 +316,86 @@ fn what_cannot_be_kept_up_to_date_is_refused_by_name() {
     let plain = refused(&mut session, "CREATE MATERIALIZED VIEW m AS SELECT 1");
     assert_eq!(plain.1, "CREATE MATERIALIZED VIEW without WITH (continuous) is not supported");
     assert!(rows(&mut session, "SELECT relname FROM pg_class WHERE relname LIKE '%rollup%'").is_empty());
+}
+
+#[test]
+fn deletions_and_refreshes_at_the_same_time_miss_nothing() {
+    let (_engine, sql) = opened(&Arc::new(MemFs::default()), &Arc::new(VirtualClock::at(0)));
+    let (mut session, mut other) = (sql.session("a", "chronolith"), sql.session("b", "chronolith"));
+    table(&mut session);
+    let insert = |from: u64| {
+        format!(
+            "INSERT INTO events SELECT i, to_timestamp(1699920000 + i * 60), 'u', 'n', 1, 1 \
+             FROM generate_series({from}, {from} + 99) t(i)"
+        )
+    };
+    exec(&mut session, &insert(0));
+    // It began before there was a rollup, so it is in no position to tell it.
+    exec(&mut other, "BEGIN");
+    exec(&mut other, "DELETE FROM events WHERE id = 1");
+    exec(&mut session, &format!("CREATE MATERIALIZED VIEW hourly WITH (continuous) AS {HOURLY}"));
+    assert_eq!(refused(&mut other, "COMMIT").0, "40001");
+    // Rows that are deleted while they are taken into the rollup.
+    for end in ["COMMIT", "ROLLBACK"] {
+        exec(&mut session, &insert(if end == "COMMIT" { 100 } else { 200 }));
+        exec(&mut other, "BEGIN");
+        exec(&mut other, "DELETE FROM events WHERE id % 3 = 0");
+        exec(&mut session, "REFRESH MATERIALIZED VIEW hourly");
+        exec(&mut session, "DELETE FROM events WHERE id % 5 = 1 AND id % 3 <> 0");
+        same(&mut other, HOURLY, "inside");
+        exec(&mut other, end);
+        same(&mut session, HOURLY, end);
+        exec(&mut session, "REFRESH MATERIALIZED VIEW hourly");
+        same(&mut session, HOURLY, "refreshed");
+    }
+    exec(&mut other, "BEGIN");
+    exec(&mut other, "DELETE FROM events WHERE id = 7");
+    exec(&mut session, "DROP MATERIALIZED VIEW hourly");
+    assert_eq!(refused(&mut other, "COMMIT").0, "40001");
+}
+
+#[test]
+fn documents_are_rolled_up_by_their_fields() {
+    let (engine, sql) = opened(&Arc::new(MemFs::default()), &Arc::new(VirtualClock::at(0)));
+    let mut session = sql.session("a", "chronolith");
+    let mut transaction = engine.begin();
+    transaction.create_table(TableDefinition::dynamic("logs")).expect("the table is made");
+    transaction.commit().expect("it commits");
+    exec(&mut session, "INSERT INTO logs (_time, level, size) VALUES ('2023-11-14T00:10:00Z', 'info', 7)");
+    let hourly = |name: &str, sum: &str| {
+        format!(
+            "CREATE MATERIALIZED VIEW {name} WITH (continuous) AS SELECT date_bin('1 hour', _time) AS hour, level, \
+             sum({sum}) AS size FROM logs WHERE level <> 'debug' GROUP BY 1, 2"
+        )
+    };
+    exec(&mut session, &hourly("plain", "size"));
+    exec(&mut session, &hourly("cast", "size::double precision"));
+    exec(&mut session, "REFRESH MATERIALIZED VIEW plain");
+    exec(&mut session, "REFRESH MATERIALIZED VIEW cast");
+    exec(&mut session, "INSERT INTO logs (_time, level, size) VALUES ('2023-11-14T00:20:00Z', 'info', 2.5)");
+    engine.flush().expect("it flushes");
+    let told = "SELECT level, size FROM ";
+    assert_eq!(rows(&mut session, &format!("{told} cast")), [["info", "9.5"]]);
+    exec(&mut session, "REFRESH MATERIALIZED VIEW cast");
+    assert_eq!(rows(&mut session, &format!("{told} cast")), [["info", "9.5"]]);
+    let (state, message) = refused(&mut session, &format!("{told} plain"));
+    assert_eq!(state, "55000");
+    assert!(message.contains("field \"size\" of \"logs\" was Int64"), "{message}");
+    assert_eq!(refused(&mut session, "REFRESH MATERIALIZED VIEW plain").0, "55000");
+}
+
+#[test]
+fn nobody_has_to_ask_for_it() {
+    let fs = Arc::new(MemFs::default());
+    let (engine, sql) = opened(&fs, &Arc::new(VirtualClock::at(0)));
+    let mut session = sql.session("a", "chronolith");
+    table(&mut session);
+    exec(&mut session, &format!("CREATE MATERIALIZED VIEW hourly WITH (continuous) AS {HOURLY}"));
+    exec(&mut session, "INSERT INTO events VALUES (1, '2023-11-14T00:10:00Z', 'u', 'n', 1, 1)");
+    let often = SqlOptions { rollup_interval: Some(Duration::from_millis(1)), ..SqlOptions::default() };
+    let again = SqlEngine::new(engine, often).expect("SQL starts");
+    let mut session = again.session("a", "chronolith");
+    let stored = |session: &mut Session| rows(session, "SELECT count(*) FROM _rollup_hourly") == [["1"]];
+    assert!((0..100_000).any(|_| stored(&mut session)), "the rollup was not refreshed");
+    same(&mut session, HOURLY, "refreshed by itself");
 }
