@@ -93,16 +93,19 @@ pub(super) fn kept(call: &Function, result: &DataType) -> Result<Kept> {
             let result = |m: &[String], fraction: &str| format!("approx_percentile({fraction}, {})", m.join(", "));
             Kept { states, result, extra: fraction, cast: true }
         }
-        "percentile_cont" | "percentile_disc" | "median" | "quantile" | "quantile_cont" | "quantile_disc" => {
-            return Err(SqlError::unsupported(format!("{name} in a continuous rollup"))
-                .with_hint("Use approx_percentile_cont, or percentile_agg, whose sketches merge."));
-        }
-        _ => {
-            return Err(SqlError::unsupported(format!("the aggregate {name} in a continuous rollup")).with_hint(
-                "It can have count, sum, avg, min, max, bool_and, bool_or, stddev, variance, approx_distinct, \
-                 approx_percentile_cont, hll, percentile_agg and stats_agg.",
-            ));
-        }
+        _ => return Err(no_states(&name)),
+    })
+}
+
+/// Refuses an aggregate whose states do not merge.
+fn no_states(name: &str) -> SqlError {
+    let exact = ["percentile_cont", "percentile_disc", "median", "quantile", "quantile_cont", "quantile_disc"];
+    let error = SqlError::unsupported(format!("the aggregate {name} in a continuous rollup"));
+    error.with_hint(if exact.contains(&name) {
+        "Use approx_percentile_cont, or percentile_agg, whose sketches merge."
+    } else {
+        "It can have count, sum, avg, min, max, bool_and, bool_or, stddev, variance, approx_distinct, \
+         approx_percentile_cont, hll, percentile_agg and stats_agg."
     })
 }
 

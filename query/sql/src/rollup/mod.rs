@@ -19,6 +19,7 @@
 mod aggregates;
 mod background;
 mod define;
+mod form;
 mod invalid;
 mod query;
 mod refresh;

@@ -61,6 +61,22 @@ fn same(session: &mut Session, direct: &str, what: &str) {
     assert_eq!(got, wanted, "{what}");
 }
 
+/// Some new events, one in twenty without a time.
+fn some_events(rng: &mut Rng, next: &mut u64) -> Vec<String> {
+    let count = 1 + rng.below(30);
+    let event = |_| {
+        *next += 1;
+        let minutes = rng.below(12 * 60);
+        let ts = match rng.below(20) {
+            0 => "NULL".to_owned(),
+            _ => format!("'2023-11-14T00:00:00Z'::timestamptz + interval '{minutes} minutes'"),
+        };
+        let (user, name, length) = (rng.below(4), rng.below(9), rng.below(110));
+        format!("({next}, {ts}, 'u{user}', 'n{name}', {length} - 5, {length}.25)")
+    };
+    (0..count).map(event).collect()
+}
+
 #[test]
 fn any_history_answers_as_the_query_itself() {
     let (fs, clock) = (Arc::new(MemFs::default()), Arc::new(VirtualClock::at(1_700_000_000_000)));
@@ -74,18 +90,7 @@ fn any_history_answers_as_the_query_itself() {
         let what = rng.below(12);
         match what {
             0..=4 => {
-                let mut values = Vec::new();
-                for _ in 0..1 + rng.below(30) {
-                    next += 1;
-                    let minutes = rng.below(12 * 60);
-                    let ts = if rng.below(20) == 0 {
-                        "NULL".to_owned()
-                    } else {
-                        format!("'2023-11-14T00:00:00Z'::timestamptz + interval '{minutes} minutes'")
-                    };
-                    let (user, name, length) = (rng.below(4), rng.below(9), rng.below(110));
-                    values.push(format!("({next}, {ts}, 'u{user}', 'n{name}', {length} - 5, {length}.25)"));
-                }
+                let values = some_events(&mut rng, &mut next);
                 exec(&mut session, &format!("INSERT INTO events VALUES {}", values.join(", ")));
             }
             5 => {
