@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Arc, Mutex, OnceLock, PoisonError,
-        atomic::{AtomicI32, Ordering},
+        atomic::{AtomicBool, AtomicI32, AtomicU64, Ordering},
     },
     time::{Duration, SystemTime},
 };
@@ -31,6 +31,7 @@ use crate::{
     give_way::GiveWay,
     metrics::PromqlFunction,
     outcome::Outcome,
+    rollup,
     session::Session,
     types::{PgTypes, UTC},
 };
@@ -41,6 +42,8 @@ const STACK_BYTES: usize = 32 << 20;
 const NAMED_CONSUMERS: usize = 3;
 /// Bytes that all spilled files together may take.
 const MOST_SPILLED: u64 = 64 << 30;
+/// How often rollups are looked at.
+const ROLLUP_INTERVAL: Duration = Duration::from_secs(10);
 /// A thread without work for so long ends.
 const IDLE_THREAD: Duration = Duration::from_secs(10);
 
@@ -55,13 +58,22 @@ pub struct SqlOptions {
     pub statement_timeout: Option<Duration>,
     /// Threads that one query uses.
     pub threads: usize,
+    /// How often continuous rollups are looked at, to take new rows into their stores; `None`: only REFRESH does it. Their
+    /// answers do not depend on it.
+    pub rollup_interval: Option<Duration>,
 }
 
 impl Default for SqlOptions {
-    /// 512 MiB, no spilling, no timeout, a thread for each core.
+    /// 512 MiB, no spilling, no timeout, a thread for each core, rollups looked at every 10 seconds.
     fn default() -> Self {
         let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        Self { memory_bytes: 512 << 20, spill_dir: None, statement_timeout: None, threads }
+        Self {
+            memory_bytes: 512 << 20,
+            spill_dir: None,
+            statement_timeout: None,
+            threads,
+            rollup_interval: Some(ROLLUP_INTERVAL),
+        }
     }
 }
 
@@ -71,7 +83,7 @@ pub struct SqlEngine {
     inner: Arc<Inner>,
 }
 
-struct Inner {
+pub(crate) struct Inner {
     engine: Engine,
     options: SqlOptions,
     started: SystemTime,
@@ -82,6 +94,10 @@ struct Inner {
     base: OnceLock<SessionState>,
     /// Held while one of the two is made, so that it is made once.
     making: Mutex<()>,
+    /// Whether the task runs that refreshes rollups.
+    refreshing: AtomicBool,
+    /// The number of the next mark of a deletion.
+    next_mark: AtomicU64,
 }
 
 impl fmt::Debug for Inner {
@@ -100,7 +116,7 @@ impl Drop for Inner {
 }
 
 impl SqlEngine {
-    /// SQL over this engine. Threads are started by the first statement.
+    /// SQL over this engine. Threads are started by the first statement, or now when there are continuous rollups.
     ///
     /// # Errors
     /// When the spill directory cannot be made.
@@ -118,8 +134,14 @@ impl SqlEngine {
             runtime: OnceLock::new(),
             base: OnceLock::new(),
             making: Mutex::new(()),
+            refreshing: AtomicBool::new(false),
+            next_mark: AtomicU64::new(first_mark()),
         };
-        Ok(Self { inner: Arc::new(inner) })
+        let sql = Self { inner: Arc::new(inner) };
+        if rollup::any_rollup(&sql.engine().tables()) {
+            sql.keep_rollups_refreshed()?;
+        }
+        Ok(sql)
     }
 
     /// A session of this user, who asked for this database.
@@ -154,6 +176,27 @@ impl SqlEngine {
                 }
             }
         })
+    }
+
+    /// Starts the task that refreshes rollups, unless it runs or is not wanted.
+    pub(crate) fn keep_rollups_refreshed(&self) -> Result<()> {
+        let Some(every) = self.inner.options.rollup_interval else { return Ok(()) };
+        if self.inner.engine.options().read_only || self.inner.refreshing.swap(true, Ordering::SeqCst) {
+            return Ok(());
+        }
+        self.handle()?.spawn(rollup::keep_refreshed(Arc::downgrade(&self.inner), every));
+        Ok(())
+    }
+
+    /// A number that no mark of a deletion has.
+    pub(crate) fn next_mark(&self) -> u64 {
+        self.inner.next_mark.fetch_add(1, Ordering::SeqCst)
+    }
+
+    /// Whether a function is an aggregate.
+    pub(crate) fn is_aggregate(&self, name: &str) -> Result<bool> {
+        let base = made_once(&self.inner.base, &self.inner.making, || self.make_base())?;
+        Ok(base.aggregate_functions().contains_key(name))
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -229,6 +272,19 @@ impl SqlEngine {
             .with_disk_manager_builder(disk);
         Ok(env.build_arc()?)
     }
+}
+
+impl From<Arc<Inner>> for SqlEngine {
+    fn from(inner: Arc<Inner>) -> Self {
+        Self { inner }
+    }
+}
+
+/// Marks count from the time in nanoseconds, so that those of an earlier run are not met again soon; whoever writes one
+/// looks whether it is free.
+fn first_mark() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX / 2)
 }
 
 /// What the cell holds, made by the first who asks.

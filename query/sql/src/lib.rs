@@ -13,6 +13,7 @@ mod metrics;
 pub mod objects;
 mod outcome;
 mod parse;
+mod rollup;
 mod scan;
 mod scope;
 mod session;

@@ -20,6 +20,7 @@ use crate::{
     error::Result,
     metrics::{MetricTable, metric_names, metric_schema},
     objects::{IndexInfo, Objects, Relation, RelationKind},
+    rollup,
     scan::{Layout, TableScanProvider},
     stored::{self, StoredIndex, StoredView},
 };
@@ -39,8 +40,8 @@ struct Now {
     view: Option<TablesView>,
     /// The table that is seen with its row ids.
     row_ids: Option<String>,
-    /// Relations that only this statement has.
-    extra: BTreeMap<String, Arc<dyn TableProvider>>,
+    /// The highest row id that a rollup's query reads of its source.
+    until: Option<u64>,
     layouts: BTreeMap<String, CachedLayout>,
 }
 
@@ -71,7 +72,7 @@ impl Scope {
         let mut now = self.now();
         now.view = view;
         now.row_ids = None;
-        now.extra.clear();
+        now.until = None;
     }
 
     /// The tables that are seen.
@@ -88,6 +89,18 @@ impl Scope {
     /// Shows a table with its row ids, or none.
     pub(crate) fn show_row_ids(&self, table: Option<&str>) {
         self.now().row_ids = table.map(str::to_owned);
+    }
+
+    /// Lets the queries of rollups read their sources up to a row id, until the statement's end.
+    pub(crate) fn read_until(&self, id: Option<u64>) {
+        self.now().until = id;
+    }
+
+    /// The table that a rollup's query reads under this name, which is of the kind that only such queries have.
+    pub(crate) fn rollup_source(&self, name: &str) -> Option<TableSnapshot> {
+        let rollup = name.strip_prefix(rollup::AFTER).or_else(|| name.strip_prefix(rollup::UNTIL))?;
+        let view = self.view();
+        view.table(&rollup::find(&view, rollup)?.source).cloned()
     }
 
     /// The view of this name.
@@ -117,11 +130,17 @@ impl Scope {
 
     fn provider(&self, name: &str) -> Option<Arc<dyn TableProvider>> {
         let now = self.now();
-        if let Some(extra) = now.extra.get(name) {
-            return Some(Arc::clone(extra));
-        }
         let with_row_ids = now.row_ids.as_deref() == Some(name);
+        let until = now.until.unwrap_or(u64::MAX);
         drop(now);
+        if let Some(source) = self.rollup_source(name) {
+            let from = match name.strip_prefix(rollup::AFTER) {
+                Some(rollup) => rollup::State::read(&self.view(), source.definition.id, rollup).ok()?.watermark() + 1,
+                None => 0,
+            };
+            let layout = self.layout(&source);
+            return Some(Arc::new(TableScanProvider::new(source, layout).with_ids(from..=until)));
+        }
         let table = self.table(name)?;
         let layout = if with_row_ids { Arc::new(Layout::new(&table, true)) } else { self.layout(&table) };
         Some(Arc::new(TableScanProvider::new(table, layout)))
@@ -133,6 +152,7 @@ impl Objects for Scope {
         let view = self.view();
         let mut relations: Vec<Relation> = view
             .tables()
+            .filter(|table| rollup::of_store(&view, &table.definition.name).is_none())
             .map(|table| Relation {
                 name: table.definition.name.clone(),
                 kind: RelationKind::Table,
@@ -143,7 +163,7 @@ impl Objects for Scope {
             .collect();
         relations.extend(stored::views(&view).map(|(name, stored)| Relation {
             name,
-            kind: RelationKind::View,
+            kind: if stored.rollup.is_some() { RelationKind::MaterializedView } else { RelationKind::View },
             schema: Arc::new(stored.schema()),
             definition: None,
             query: Some(stored.query),

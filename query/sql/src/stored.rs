@@ -6,6 +6,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use chronolith_storage::table::TablesView;
 use serde::{Deserialize, Serialize};
 
+use crate::rollup::StoredRollup;
+
 /// The space of views' entries, by name.
 pub(crate) const VIEWS: &str = "view";
 /// The space of indexes' entries, by name.
@@ -20,6 +22,9 @@ pub(crate) struct StoredView {
     pub(crate) query: String,
     /// Its columns as they were when it was made.
     pub(crate) columns: Vec<StoredColumn>,
+    /// What it is beside, when it is a continuous rollup.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rollup: Option<StoredRollup>,
 }
 
 /// A column of a view.
@@ -48,7 +53,7 @@ impl StoredView {
             data_type: field.data_type().to_string(),
             metadata: field.metadata().clone(),
         });
-        Self { query, columns: columns.collect() }
+        Self { query, columns: columns.collect(), rollup: None }
     }
 
     pub(crate) fn schema(&self) -> Schema {

@@ -8,6 +8,7 @@ pub(crate) mod batch;
 pub(crate) mod check;
 pub mod definition;
 pub(crate) mod gather;
+pub mod hold;
 pub(crate) mod key;
 pub mod kind;
 pub mod part;
@@ -19,6 +20,7 @@ pub mod wire;
 
 pub use check::{FIELDS_MAX, NAME_MAX};
 pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, TableId};
+pub use hold::{HOLDS, hold_body, hold_name, read_hold};
 pub use kind::{ColumnKey, Kind, ListKind};
 pub use part::{BLOCK_ROWS, ColumnZones, Needle, Part};
 pub use rows::Rows;

@@ -14,7 +14,7 @@ use super::{Connection, naming};
 use crate::{
     error::{Result, SqlError},
     outcome::{Outcome, rows_of},
-    parse, settings,
+    parse, rollup, settings,
     statement::{copy, explain, set},
 };
 
@@ -103,6 +103,11 @@ impl Connection {
                 CloseCursor::Specific { name } => self.close_cursor(Some(&name)),
             },
             Statement::Discard { object_type } => self.discard(&object_type),
+            Statement::Call(call) => {
+                let name = rollup::name_of_call(&call)?;
+                Box::pin(self.refresh_rollup(&name)).await?;
+                done("REFRESH MATERIALIZED VIEW")
+            }
             other => Err(SqlError::unsupported(first_words(&other.to_string()))),
         }
     }

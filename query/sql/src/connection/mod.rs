@@ -91,7 +91,7 @@ impl Connection {
         self.scope.see(None);
     }
 
-    fn drop_implicit(&mut self) {
+    pub(crate) fn drop_implicit(&mut self) {
         if self.open.as_ref().is_some_and(|open| !open.explicit) {
             self.open = None;
         }
@@ -118,6 +118,11 @@ impl Connection {
             Some(open) => Ok(&mut open.transaction),
             None => Err(SqlError::new(b"25P01", "there is no transaction in progress")),
         }
+    }
+
+    /// Whether BEGIN opened a transaction.
+    pub(crate) fn in_transaction(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.explicit)
     }
 
     /// When the statement is to stop.

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use crate::{
     error::{Result, SqlError},
     parse::{self, ident, quoted, walk_mut},
+    rollup,
     scope::Scope,
 };
 
@@ -72,14 +73,24 @@ impl VisitorMut for Names<'_> {
             self.tables.push(Read { called, name: relation, dynamic: table.definition.dynamic });
             return ControlFlow::Continue(());
         }
+        if let Some(source) = self.scope.rollup_source(&relation) {
+            let called = alias.as_ref().map_or_else(|| relation.clone(), |alias| ident(&alias.name));
+            let dynamic = source.definition.dynamic;
+            self.tables.push(Read { called, name: source.definition.name.clone(), dynamic });
+            return ControlFlow::Continue(());
+        }
         let Some(view) = self.scope.stored_view(&relation) else { return ControlFlow::Continue(()) };
+        let query = match &view.rollup {
+            None => Ok(view.query),
+            Some(rollup) => rollup::read(&self.scope.view(), |table| self.scope.layout(table), &relation, rollup),
+        };
         let alias = alias.take().unwrap_or_else(|| TableAlias {
             explicit: true,
             name: quoted(&relation),
             columns: Vec::new(),
             at: None,
         });
-        match self.inlined(&relation, &view.query) {
+        match query.and_then(|query| self.inlined(&relation, &query)) {
             Ok(subquery) => {
                 *factor = TableFactor::Derived { lateral: false, subquery, alias: Some(alias), sample: None };
                 ControlFlow::Continue(())

@@ -24,6 +24,7 @@ mod rewrite;
 mod scalar;
 mod sessions;
 mod sketches;
+mod stats;
 mod t_test;
 mod text;
 mod times;
@@ -62,6 +63,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         json::builders(),
         json::operators(),
         sketches::scalars(),
+        stats::scalars(),
         vectors::scalars(),
     ];
     let uuid =
@@ -79,6 +81,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         planner::aggregates(),
         quantiles::aggregates(),
         sketches::aggregates(),
+        stats::aggregates(),
         t_test::aggregates(),
         top_k::aggregates(),
     ];

@@ -18,6 +18,7 @@ use super::{
     ddsketch::{self, DdSketch},
     hll::{self, Hll},
     scalar::{Arg, Call, Scalar, exactly},
+    stats::{self, Moments},
 };
 
 /// The aggregates of this family.
@@ -192,6 +193,7 @@ enum AnySketch {
     None,
     Distinct(Hll),
     Percentiles(DdSketch),
+    Stats(Moments),
 }
 
 /// Merges sketches of either kind.
@@ -227,7 +229,8 @@ impl Kernel for Rollup {
             *state = match kind {
                 hll::MAGIC => AnySketch::Distinct(Hll::default()),
                 ddsketch::MAGIC => AnySketch::Percentiles(DdSketch::default()),
-                _ => return exec_err!("these bytes are no sketch of hll() or percentile_agg()"),
+                stats::MAGIC => AnySketch::Stats(Moments::default()),
+                _ => return exec_err!("these bytes are no sketch of hll(), percentile_agg() or stats_agg()"),
             };
         }
         match state {
@@ -242,6 +245,7 @@ impl Kernel for Rollup {
                 sketch.merge(saved)?;
                 Ok(sketch.size().saturating_sub(before))
             }
+            AnySketch::Stats(moments) => moments.merge(saved).map(|()| 0),
         }
     }
 
@@ -250,6 +254,7 @@ impl Kernel for Rollup {
             AnySketch::None => {}
             AnySketch::Distinct(sketch) => sketch.save(out),
             AnySketch::Percentiles(sketch) => sketch.save(out),
+            AnySketch::Stats(moments) => moments.save(out),
         }
     }
 

@@ -30,6 +30,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
     let dialect = PostgreSqlDialect {};
     let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
     limits::check_depth(&tokens)?;
+    crate::rollup::rewrite_tokens(&mut tokens);
     crate::functions::rewrite_tokens(&mut tokens);
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
     while parser.consume_token(&Token::SemiColon) {}

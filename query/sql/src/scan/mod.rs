@@ -9,6 +9,6 @@ mod prune;
 mod read;
 mod source;
 
-pub(crate) use by_id::rows_by_id;
+pub(crate) use by_id::{column_by_id, rows_by_id};
 pub(crate) use layout::{Layout, LayoutColumn, ROW_ID_COLUMN};
 pub(crate) use provider::TableScanProvider;

@@ -1,10 +1,13 @@
 //! A table as DataFusion's planner sees it.
 
-use std::sync::{Arc, OnceLock};
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, OnceLock},
+};
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use chronolith_storage::table::TableSnapshot;
+use chronolith_storage::table::{Part, TableSnapshot};
 use datafusion::{
     catalog::{Session, TableProvider},
     common::{DFSchema, project_schema, tree_node::TreeNode},
@@ -19,7 +22,7 @@ use super::{
     find::Search,
     layout::Layout,
     prune::{BlockRef, BlockStatistics, predicate_of, prune},
-    read::Scanned,
+    read::{ALL_IDS, Scanned},
     source::{TableSource, partitions_for},
 };
 
@@ -28,18 +31,25 @@ use super::{
 pub(crate) struct TableScanProvider {
     table: TableSnapshot,
     layout: Arc<Layout>,
+    ids: RangeInclusive<u64>,
 }
 
 impl TableScanProvider {
     /// The rows of a snapshot through a layout of it.
     pub(crate) fn new(table: TableSnapshot, layout: Arc<Layout>) -> Self {
-        Self { table, layout }
+        Self { table, layout, ids: ALL_IDS }
+    }
+
+    /// The same with rows of these ids only; parts without one are not read.
+    pub(crate) fn with_ids(self, ids: RangeInclusive<u64>) -> Self {
+        Self { ids, ..self }
     }
 
     fn scanned(&self, state: &dyn Session, filters: &[Expr]) -> PlanResult<Scanned> {
         let mut scanned = Scanned {
             table: self.table.clone(),
             layout: Arc::clone(&self.layout),
+            ids: self.ids.clone(),
             filter: None,
             filter_columns: Vec::new(),
             filter_schema: Arc::new(arrow::datatypes::Schema::empty()),
@@ -90,7 +100,12 @@ impl TableProvider for TableScanProvider {
         limit: Option<usize>,
     ) -> PlanResult<Arc<dyn ExecutionPlan>> {
         let scanned = self.scanned(state, filters)?;
+        let overlaps = |part: &dyn Part| {
+            let bounds = part.row_id_bounds();
+            bounds.start() <= self.ids.end() && self.ids.start() <= bounds.end()
+        };
         let all: Vec<BlockRef> = (self.table.parts.iter().enumerate())
+            .filter(|(_, part)| overlaps(&***part))
             .flat_map(|(part, p)| (0..p.blocks()).map(move |block| BlockRef { part, block }))
             .collect();
         let all = scanned.indexed(all)?;

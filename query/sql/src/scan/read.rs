@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    ops::Range,
+    ops::{Range, RangeInclusive},
     sync::{Arc, OnceLock},
 };
 
@@ -26,11 +26,16 @@ use super::{
     prune::{BlockRef, BlockStatistics, block_len, predicate_of, prune},
 };
 
+/// All row ids.
+pub(crate) const ALL_IDS: RangeInclusive<u64> = 0..=u64::MAX;
+
 /// What the partitions of a scan share.
 #[derive(Debug)]
 pub(crate) struct Scanned {
     pub(crate) table: TableSnapshot,
     pub(crate) layout: Arc<Layout>,
+    /// The row ids that are read.
+    pub(crate) ids: RangeInclusive<u64>,
     /// What must be true of a row, over the columns of `filter_schema`.
     pub(crate) filter: Option<Arc<dyn PhysicalExpr>>,
     /// The columns that the filter reads, as places in the layout.
@@ -47,14 +52,14 @@ pub(crate) struct Scanned {
 pub(crate) struct Known {
     /// The rows that may fulfil the filter; `None`: all.
     candidates: Option<RoaringBitmap>,
-    /// Whether some row is deleted.
-    deleted: bool,
+    /// Whether some row is deleted, or its id none of those that are read.
+    masked: bool,
 }
 
 impl Scanned {
     /// Whether rows are left out by something else than the filter.
     pub(crate) fn has_deletions(&self) -> bool {
-        !self.table.deleted.is_empty()
+        !self.table.deleted.is_empty() || self.ids != ALL_IDS
     }
 
     fn known(&self, at: usize) -> PlanResult<&Known> {
@@ -67,9 +72,10 @@ impl Scanned {
             None => None,
         };
         let bounds = part.row_id_bounds();
+        let inside = self.ids.contains(bounds.start()) && self.ids.contains(bounds.end());
         let deleted = self.table.deleted.rank(*bounds.end())
             > bounds.start().checked_sub(1).map_or(0, |below| self.table.deleted.rank(below));
-        Ok(self.known[at].get_or_init(|| Known { candidates, deleted }))
+        Ok(self.known[at].get_or_init(|| Known { candidates, masked: deleted || !inside }))
     }
 
     /// The blocks among these that the text indexes do not exclude.
@@ -112,10 +118,12 @@ impl Scanned {
                 mask = Some(BooleanArray::new(bits.finish(), None));
             }
         }
-        if known.deleted {
+        if known.masked {
             let ids: UInt64Array = part.row_ids(at.block).map_err(crate::error::to_plan)?;
             let ids = ids.values();
-            let bits = BooleanBuffer::collect_bool(rows, |row| !self.table.deleted.contains(ids[row]));
+            let bits = BooleanBuffer::collect_bool(rows, |row| {
+                self.ids.contains(&ids[row]) && !self.table.deleted.contains(ids[row])
+            });
             mask = Some(both(mask, BooleanArray::new(bits, None))?);
         }
         Ok(mask)

@@ -31,7 +31,7 @@ use futures::stream;
 
 use super::{
     prune::{BlockRef, BlockStatistics, block_len},
-    read::{Reader, Scanned},
+    read::{ALL_IDS, Reader, Scanned},
 };
 
 /// Blocks without a hit that are read before others get their turn.
@@ -79,7 +79,7 @@ impl TableSource {
         let parts = &self.scanned.table.parts;
         let held: usize = blocks.iter().map(|at| block_len(&*parts[at.part], at.block)).sum();
         let deleted = usize::try_from(self.scanned.table.deleted.len()).unwrap_or(usize::MAX);
-        let whole = self.scanned.filter.is_none() && self.fetch.is_none();
+        let whole = self.scanned.filter.is_none() && self.fetch.is_none() && self.scanned.ids == ALL_IDS;
         let rows = if whole { held.saturating_sub(deleted) } else { self.fetch.map_or(held, |fetch| fetch.min(held)) };
         let num_rows = if whole { Precision::Exact(rows) } else { Precision::Inexact(rows) };
         let statistics = BlockStatistics { layout: &self.scanned.layout, parts, blocks: &blocks };

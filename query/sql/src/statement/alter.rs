@@ -4,8 +4,8 @@ use chronolith_storage::table::{ColumnId, TableDefinition};
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{
-        AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, Ident, Owner, RenameTableNameKind, SqlOption,
-        Statement,
+        AlterColumnOperation, AlterTable, AlterTableOperation, ColumnDef, Ident, ObjectName, Owner,
+        RenameTableNameKind, SqlOption, Statement,
     },
 };
 
@@ -20,6 +20,7 @@ use crate::{
     connection::Connection,
     error::{Result, SqlError},
     parse::{self, ident, quoted, relation_name},
+    rollup,
     stored::{self, COMMENTS, INDEXES},
 };
 
@@ -34,6 +35,9 @@ pub(crate) async fn run(connection: &mut Connection, statement: &AlterTable) -> 
     let mut name = statement.name.clone();
     for operation in &statement.operations {
         connection.look();
+        if let Some(done) = of_rollup(connection, &name, operation)? {
+            return Ok(done);
+        }
         let target = match Target::find(connection, &name, None) {
             Err(e) if statement.if_exists && e.state.as_str() == "42P01" => break,
             other => other?,
@@ -47,6 +51,24 @@ pub(crate) async fn run(connection: &mut Connection, statement: &AlterTable) -> 
         }
     }
     Ok(Written::done("ALTER TABLE"))
+}
+
+/// Changes a continuous rollup; `None` when the name is none of one.
+fn of_rollup(
+    connection: &mut Connection,
+    name: &ObjectName,
+    operation: &AlterTableOperation,
+) -> Result<Option<Written>> {
+    let name = relation_name(name)?;
+    if connection.scope.stored_view(&name).is_none_or(|view| view.rollup.is_none()) {
+        return Ok(None);
+    }
+    let AlterTableOperation::SetOptionsParens { options } = operation else {
+        return Err(SqlError::unsupported(format!("ALTER MATERIALIZED VIEW ... {operation}"))
+            .with_hint("retention can be changed: SET (retention = '2y')"));
+    };
+    rollup::set_options(connection, &name, options)?;
+    Ok(Some(Written::done("ALTER MATERIALIZED VIEW")))
 }
 
 async fn change(connection: &mut Connection, target: &Target, operation: &AlterTableOperation) -> Result<()> {
@@ -72,7 +94,10 @@ async fn change(connection: &mut Connection, target: &Target, operation: &AlterT
                     return Err(SqlError::unsupported(format!("the table option {option}")));
                 };
                 match ident(key).as_str() {
-                    "retention" => set_retention(&mut definition, &option_text(value))?,
+                    "retention" => {
+                        rollup::retention_changes(connection, &target.table)?;
+                        set_retention(&mut definition, &option_text(value))?;
+                    }
                     other => {
                         return Err(SqlError::unsupported(format!("changing the table option {other}"))
                             .with_hint("retention can be changed"));

@@ -178,7 +178,8 @@ fn check_columns(definition: &TableDefinition) -> Result<()> {
     Ok(())
 }
 
-fn add_column(definition: &mut TableDefinition, name: String, column_type: ColumnType) {
+/// Adds a column of a type.
+pub(crate) fn add_column(definition: &mut TableDefinition, name: String, column_type: ColumnType) {
     let id = definition.next_column;
     definition.next_column = ColumnId(id.0 + 1);
     definition.columns.push(ColumnDefinition { id, name, column_type, not_null: false, default: None, serial: false });

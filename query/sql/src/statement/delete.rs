@@ -10,7 +10,7 @@ use datafusion::{
 };
 
 use super::{
-    Written, returning,
+    Written, gone, returning,
     rows::seen_schema,
     target::Target,
     update::{distinct_ids, find, item, qualified},
@@ -18,6 +18,7 @@ use super::{
 use crate::{
     connection::{Connection, select},
     error::{Result, SqlError},
+    rollup,
     scan::ROW_ID_COLUMN,
 };
 
@@ -78,7 +79,7 @@ pub(crate) async fn run(
     let (schema, batches) = found?;
     let batch = arrow::compute::concat_batches(&schema, &batches)?;
     let (ids, places) = distinct_ids(batch.column(0))?;
-    connection.transaction()?.delete(target.definition().id, &ids)?;
+    gone::delete(connection, &target.table, &ids)?;
     let mut written = Written::done(format!("DELETE {}", ids.len()));
     if let Some(items) = &statement.returning {
         let batch = match &places {
@@ -110,7 +111,9 @@ pub(crate) fn truncate(connection: &mut Connection, statement: &Truncate) -> Res
             Err(e) if statement.if_exists && e.state.as_str() == "42P01" => continue,
             other => other?,
         };
-        connection.transaction()?.truncate(target.definition().id)?;
+        let emptied = connection.transaction()?.truncate(target.definition().id)?;
+        rollup::truncated(connection, &target.table, emptied.id)?;
+        connection.look();
     }
     Ok(Written::done("TRUNCATE TABLE"))
 }

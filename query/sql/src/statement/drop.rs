@@ -12,6 +12,7 @@ use crate::{
     connection::Connection,
     error::{Result, SqlError},
     parse::relation_name,
+    rollup,
     stored::{self, COMMENTS, INDEXES, VIEWS},
 };
 
@@ -29,7 +30,11 @@ pub(crate) fn run(
     for name in names {
         let dropped = match kind {
             ObjectType::Table => table(connection, name, cascade),
-            ObjectType::View => view(connection, &relation_name(name)?, cascade),
+            ObjectType::View | ObjectType::MaterializedView => {
+                let name = relation_name(name)?;
+                check_kind(connection, &name, kind)?;
+                view(connection, &name, cascade)
+            }
             ObjectType::Index => index(connection, &relation_name(name)?),
             other => return Err(SqlError::unsupported(format!("DROP {other}"))),
         };
@@ -51,16 +56,33 @@ fn table(connection: &mut Connection, name: &ObjectName, cascade: bool) -> Resul
     Ok(())
 }
 
+/// Refuses DROP VIEW of a materialized view, and the other way round.
+fn check_kind(connection: &Connection, name: &str, kind: ObjectType) -> Result<()> {
+    let Some(view) = connection.scope.stored_view(name) else { return Ok(()) };
+    let (is, fits) = match view.rollup {
+        Some(_) => ("MATERIALIZED VIEW", kind == ObjectType::MaterializedView),
+        None => ("VIEW", kind == ObjectType::View),
+    };
+    if fits {
+        return Ok(());
+    }
+    let wanted = if is == "VIEW" { "materialized view" } else { "view" };
+    Err(SqlError::new(b"42809", format!("\"{name}\" is not a {wanted}")).with_hint(format!("Use DROP {is}.")))
+}
+
 fn view(connection: &mut Connection, name: &str, cascade: bool) -> Result<()> {
-    if connection.scope.stored_view(name).is_none() {
+    let Some(stored) = connection.scope.stored_view(name) else {
         return Err(if connection.scope.table(name).is_some() {
             SqlError::new(b"42809", format!("\"{name}\" is not a view")).with_hint("Use DROP TABLE to remove a table.")
         } else {
             no_table(name)
         });
-    }
+    };
     drop_views_on(connection, &format!("view {name}"), name, cascade)?;
     drop_comments(connection, name)?;
+    if let Some(rollup) = &stored.rollup {
+        rollup::forget(connection, name, rollup)?;
+    }
     connection.transaction()?.put_entry(VIEWS, name, None);
     Ok(())
 }

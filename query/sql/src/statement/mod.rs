@@ -5,14 +5,15 @@ pub(crate) mod create;
 pub(crate) mod delete;
 mod depend;
 mod drop;
+mod gone;
 pub(crate) mod insert;
 pub(crate) mod returning;
-mod rows;
+pub(crate) mod rows;
 mod target;
 pub(crate) mod update;
 mod upsert;
 mod values;
-mod view;
+pub(crate) mod view;
 
 pub(crate) mod copy;
 pub(crate) mod explain;

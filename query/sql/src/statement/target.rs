@@ -9,6 +9,7 @@ use crate::{
     connection::Connection,
     error::{Result, SqlError},
     parse::{ident, relation_name},
+    rollup,
 };
 
 /// A table and what the statement calls it.
@@ -26,12 +27,22 @@ impl Target {
     pub(crate) fn find(connection: &Connection, name: &ObjectName, alias: Option<&Ident>) -> Result<Self> {
         let name = relation_name(name)?;
         let Some(table) = connection.scope.table(&name) else {
-            return Err(if connection.scope.stored_view(&name).is_some() {
-                SqlError::new(b"42809", format!("\"{name}\" is a view, not a table"))
+            return Err(if let Some(view) = connection.scope.stored_view(&name) {
+                match view.rollup {
+                    Some(_) => SqlError::new(b"42809", format!("cannot change materialized view \"{name}\"")),
+                    None => SqlError::new(b"42809", format!("\"{name}\" is a view, not a table")),
+                }
             } else {
                 no_table(&name)
             });
         };
+        if let Some(rollup) = rollup::of_store(&connection.scope.view(), &name) {
+            return Err(SqlError::new(
+                b"42809",
+                format!("\"{name}\" holds the rows of materialized view \"{rollup}\""),
+            )
+            .with_hint("Use the materialized view."));
+        }
         let alias = alias.map_or_else(|| name.clone(), ident);
         Ok(Self { name, alias, table })
     }

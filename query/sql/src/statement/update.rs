@@ -18,7 +18,7 @@ use datafusion::{
 use roaring::RoaringTreemap;
 
 use super::{
-    Written,
+    Written, gone,
     insert::told_of_change,
     returning,
     rows::{Given, NewRows, Values},
@@ -175,9 +175,8 @@ pub(crate) async fn run(
     let rows = NewRows::make(connection, &target, count, &Given { columns: given, fields: BTreeMap::new() })?;
     let table = target.definition().id;
     let inserted = rows.to_rows(&target)?;
-    let transaction = connection.transaction()?;
-    transaction.delete(table, &ids)?;
-    let done = transaction.insert(table, inserted, KeyConflict::Refuse);
+    gone::delete(connection, &target.table, &ids)?;
+    let done = connection.transaction()?.insert(table, inserted, KeyConflict::Refuse);
     done.map_err(|e| told_of_change(connection, e, &target, &ids))?;
     let mut written = Written::done(format!("UPDATE {count}"));
     if let Some(items) = &statement.returning {

@@ -14,6 +14,7 @@ use datafusion::{
 use roaring::RoaringTreemap;
 
 use super::{
+    gone,
     insert::told_of_change,
     rows::{Given, NewRows, Values, seen},
     target::Target,
@@ -166,9 +167,9 @@ fn changed_rows(
         .collect::<Result<BTreeMap<_, _>>>()?;
     let given = Given { columns: given, fields: BTreeMap::new() };
     let changed = NewRows::make(connection, target, kept.len(), &given)?;
-    let transaction = connection.transaction()?;
-    transaction.delete(target.definition().id, &ids)?;
-    let inserted = transaction.insert(target.definition().id, changed.to_rows(target)?, KeyConflict::Refuse);
+    gone::delete(connection, snapshot, &ids)?;
+    let inserted =
+        connection.transaction()?.insert(target.definition().id, changed.to_rows(target)?, KeyConflict::Refuse);
     inserted.map_err(|e| told_of_change(connection, e, target, &ids))?;
     changed.as_seen(target)
 }

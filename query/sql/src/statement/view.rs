@@ -18,6 +18,7 @@ use crate::{
     connection::{Connection, check_query, naming},
     error::{Result, SqlError},
     parse::{ident, relation_name},
+    rollup,
     stored::{self, COMMENTS, INDEXES, StoredIndex, StoredView, VIEWS},
 };
 
@@ -26,8 +27,10 @@ use crate::{
 /// # Errors
 /// When the name is taken, or the query is wrong.
 pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) -> Result<Written> {
+    if statement.materialized {
+        return Box::pin(rollup::create(connection, statement)).await;
+    }
     let refused = [
-        (statement.materialized, "CREATE MATERIALIZED VIEW"),
         (statement.temporary, "CREATE TEMPORARY VIEW"),
         (statement.options != CreateTableOptions::None, "an option of CREATE VIEW"),
         (statement.to.is_some() || !statement.cluster_by.is_empty(), "this form of CREATE VIEW"),
@@ -40,7 +43,11 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
     if connection.scope.table(&name).is_some() {
         return Err(SqlError::new(b"42809", format!("\"{name}\" is not a view")));
     }
-    if connection.scope.stored_view(&name).is_some() && !statement.or_replace {
+    let taken = connection.scope.stored_view(&name);
+    if taken.as_ref().is_some_and(|view| view.rollup.is_some()) && statement.or_replace {
+        return Err(SqlError::new(b"42809", format!("\"{name}\" is not a view")));
+    }
+    if taken.is_some() && !statement.or_replace {
         if statement.if_not_exists {
             return Ok(Written::done("CREATE VIEW"));
         }
@@ -66,7 +73,11 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
     Ok(Written::done("CREATE VIEW"))
 }
 
-fn check_unique(plan: &LogicalPlan) -> Result<()> {
+/// Refuses two columns of one name.
+///
+/// # Errors
+/// `42701`.
+pub(crate) fn check_unique(plan: &LogicalPlan) -> Result<()> {
     let mut names = BTreeSet::new();
     for field in naming::result_schema(plan.schema().inner()).fields() {
         if !names.insert(field.name().clone()) {
@@ -152,7 +163,7 @@ pub(crate) fn comment(
     comment: Option<&str>,
 ) -> Result<Written> {
     let entry = match kind {
-        CommentObject::Table | CommentObject::View => {
+        CommentObject::Table | CommentObject::View | CommentObject::MaterializedView => {
             let name = relation_name(name)?;
             if connection.scope.table(&name).is_none() && connection.scope.stored_view(&name).is_none() {
                 return Err(no_table(&name));

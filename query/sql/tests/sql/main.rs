@@ -7,4 +7,5 @@ mod harness;
 mod limits;
 mod metrics;
 mod parameters;
+mod rollups;
 mod transactions;

@@ -11,7 +11,7 @@ use crate::{
     catalog::CatalogEdit,
     engine::{Inner, flush::exclusive},
     memtable::{read_lock, write_lock},
-    table::{Kind, Part, TableId},
+    table::{Entries, Kind, Part, TableId, hold::held_above},
 };
 
 /// What is to be done with one segment.
@@ -26,9 +26,14 @@ impl Inner {
     /// clock is to be believed.
     ///
     /// "Older" is measured from the table's newest row or the clock, whichever is earlier, as for samples.
+    ///
+    /// Segments with rows that a hold (`table/hold.rs`) keeps stay as they are.
     pub(in crate::engine) fn enforce_table_retention(self: &Arc<Self>) -> Result<()> {
         let now = self.options.clock.now_ms();
-        let due: Vec<Due> = read_lock(&self.tables).iter().flat_map(|(_, table)| table.due(now)).collect();
+        let due: Vec<Due> = {
+            let tables = read_lock(&self.tables);
+            tables.iter().flat_map(|(_, table)| table.due(now, tables.entries())).collect()
+        };
         for due in due {
             match due {
                 Due::Rewrite(live, keep_from) => self.rewrite_from(&live, keep_from)?,
@@ -91,14 +96,15 @@ impl LiveEvents {
 }
 
 impl Table {
-    fn due(&self, now: i64) -> Vec<Due> {
+    fn due(&self, now: i64, entries: &Entries) -> Vec<Due> {
         let (Some(keep), Some(time)) = (self.definition.retention_ms, self.definition.time_key()) else {
             return Vec::new();
         };
         let timed = || self.segments.iter().filter(|live| !live.record.range.is_empty());
         let newest = timed().map(|live| live.record.range.end).max().unwrap_or(i64::MIN);
         let oldest_kept = newest.min(now).saturating_sub(keep);
-        let due = timed().filter_map(|live| {
+        let held_above = held_above(entries, self.definition.id);
+        let due = timed().filter(|live| *live.row_id_bounds().end() <= held_above).filter_map(|live| {
             let range = live.record.range;
             let middle = range.start.saturating_add(range.end.saturating_sub(range.start) / 2);
             if range.end < oldest_kept {
