@@ -49,8 +49,14 @@ impl Import<'_> {
                 Ok(true) => {}
                 Ok(false) => return Ok(()),
                 Err(error) => {
-                    let rows = thousands(done);
-                    note(&format!("{}: its first {rows} rows were imported; nothing behind them was", path.display()));
+                    let name = path.display();
+                    note(&match done {
+                        0 => format!("{name}: nothing of it was imported"),
+                        rows => {
+                            let rows = thousands(rows);
+                            format!("{name}: its first {rows} rows were imported; nothing behind them was")
+                        }
+                    });
                     return Err(error);
                 }
             }
@@ -103,6 +109,7 @@ fn at_row(error: Error, before: u64, path: &Path) -> CliError {
         Error::Events(EventError::Row { row, reason }) => {
             CliError::Failed(format!("{}: row {}: {reason}", path.display(), before + row as u64))
         }
+        Error::Events(error) => CliError::Failed(format!("{}: {error}", path.display())),
         error => error.into(),
     }
 }

@@ -7,4 +7,6 @@ mod harness;
 mod limits;
 mod metrics;
 mod parameters;
+mod segments;
+mod spilling;
 mod transactions;
