@@ -42,7 +42,7 @@ fn every_format_says_the_same_of_a_server_and_of_a_directory() {
     let server = Serving::serve(dir, &["--data-dir", "served"]);
     succeed(dir, &["import", "--url", &server.url, "--table", "clicks", "clicks.ndjson"]);
     let statement = "SELECT page, count(*) AS n, sum(ms) AS ms FROM clicks GROUP BY page ORDER BY page";
-    let table = "page    n    ms\n------  -  ----\n/a      2     4\n/b,\"c\"  1  NULL\n(2 rows)\n";
+    let table = "page    n    ms\n------  -  ----\n/a      2   4.0\n/b,\"c\"  1  NULL\n(2 rows)\n";
     let json = r#"{"columns":[{"name":"page","type":"text"},{"name":"n","type":"bigint"},{"name":"ms","type":"double precision"}],"rows":[["/a",2,4.0],["/b,\"c\"",1,null]]}"#;
     for source in [["--data-dir", "data"], ["--url", &server.url]] {
         let ask = |format: &str| succeed(dir, &["sql", source[0], source[1], "-o", format, statement]);

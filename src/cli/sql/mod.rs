@@ -40,9 +40,9 @@ use statements::Statements;
 pub(crate) const HELP: &str = "\
 Examples:
   $ chronolith sql 'SELECT count(*) FROM clicks'
-  $ chronolith sql --data-dir ./data -o csv 'SELECT page, count(*) FROM clicks GROUP BY page ORDER BY 2 DESC'
+  $ chronolith sql --data-dir ./data -o csv 'SELECT page, count(*) FROM clicks GROUP BY page'
   $ chronolith sql -o parquet --output-file pages.parquet 'SELECT page FROM clicks'
-  $ echo 'SELECT 1; SELECT 2;' | chronolith sql
+  $ chronolith sql 'SELECT 1; SELECT 2'
   $ chronolith sql --data-dir ./data --file report.sql
 
 Without a statement a shell opens, if this is a terminal: statements end with `;`, \\? tells the rest. Statements are run one \
