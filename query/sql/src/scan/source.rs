@@ -92,10 +92,11 @@ impl TableSource {
         let column = &self.scanned.layout.columns[column];
         let unknown = ColumnStatistics::new_unknown();
         let Some(key) = column.bounded_by() else { return unknown };
-        // Bounds of floats say nothing of NaN, which is above all.
-        if column.data_type.is_floating() || statistics.blocks.is_empty() {
+        if statistics.blocks.is_empty() {
             return unknown;
         }
+        // Bounds of floats say nothing of NaN, which is above all.
+        let bounded = !column.data_type.is_floating();
         let mut nulls = 0;
         let mut all_exact = exact;
         for at in statistics.blocks {
@@ -104,9 +105,13 @@ impl TableSource {
             nulls += known.nulls;
             let empty = known.nulls == block_len(part, at.block);
             all_exact &= known.exact || empty;
-            if !empty && (known.min.is_none() || known.max.is_none()) {
+            if bounded && !empty && (known.min.is_none() || known.max.is_none()) {
                 return unknown;
             }
+        }
+        let null_count = if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) };
+        if !bounded {
+            return ColumnStatistics { null_count, ..unknown };
         }
         let bound = |upper: bool| -> Option<ScalarValue> {
             let bounds = statistics.bounds(column, upper)?;
@@ -129,7 +134,7 @@ impl TableSource {
             Some(value) => Precision::Inexact(value),
         };
         ColumnStatistics {
-            null_count: if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) },
+            null_count,
             min_value: precision(bound(false)),
             max_value: precision(bound(true)),
             ..unknown
