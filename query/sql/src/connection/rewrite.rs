@@ -4,12 +4,12 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value,
-    VisitMut, VisitorMut,
+    VisitorMut,
 };
 
 use crate::{
     error::{Result, SqlError},
-    parse::{self, ident, quoted},
+    parse::{self, ident, quoted, walk_mut},
     scope::Scope,
 };
 
@@ -22,14 +22,14 @@ const MOST_NESTED_VIEWS: usize = 32;
 /// When a view's query cannot be read any more, or views nest too deeply.
 pub(crate) fn relations(statement: &mut Statement, scope: &Scope) -> Result<()> {
     let mut names = Names { scope, with: BTreeSet::new(), tables: Vec::new(), depth: 0, error: None };
-    let _ = statement.visit(&mut names);
+    let _ = walk_mut(statement, &mut names);
     if let Some(error) = names.error {
         return Err(error);
     }
-    let _ = statement.visit(&mut ExistsInResult);
+    let _ = walk_mut(statement, &mut ExistsInResult);
     let mut paths = Paths { scope, tables: names.tables };
     if paths.tables.iter().any(|table| table.dynamic) {
-        let _ = statement.visit(&mut paths);
+        let _ = walk_mut(statement, &mut paths);
     }
     Ok(())
 }
@@ -106,13 +106,13 @@ impl Names<'_> {
         };
         let mut inner =
             Names { scope: self.scope, with: BTreeSet::new(), tables: Vec::new(), depth: self.depth + 1, error: None };
-        let _ = statement.visit(&mut inner);
+        let _ = walk_mut(&mut statement, &mut inner);
         if let Some(error) = inner.error {
             return Err(error);
         }
         let mut paths = Paths { scope: self.scope, tables: inner.tables };
         if paths.tables.iter().any(|table| table.dynamic) {
-            let _ = statement.visit(&mut paths);
+            let _ = walk_mut(&mut statement, &mut paths);
         }
         let Statement::Query(query) = statement else {
             return Err(SqlError::new(b"XX001", format!("the query of view \"{name}\" cannot be read")));
@@ -184,7 +184,7 @@ impl VisitorMut for ExistsInResult {
         if let SetExpr::Select(select) = &mut *query.body {
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                    let _ = VisitMut::visit(expr, &mut CountInstead);
+                    let _ = walk_mut(expr, &mut CountInstead);
                 }
             }
         }

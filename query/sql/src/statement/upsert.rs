@@ -9,7 +9,7 @@ use arrow::{
 use chronolith_storage::{StorageError, engine::OnConflict as KeyConflict, table::ColumnId};
 use datafusion::{
     common::{DFSchema, ScalarValue},
-    sql::sqlparser::ast::{ConflictTarget, DoUpdate, Expr, OnConflictAction, VisitMut, VisitorMut},
+    sql::sqlparser::ast::{ConflictTarget, DoUpdate, Expr, OnConflictAction, VisitorMut},
 };
 use roaring::RoaringTreemap;
 
@@ -22,7 +22,7 @@ use super::{
 use crate::{
     connection::Connection,
     error::{Result, SqlError},
-    parse::{ident, quoted},
+    parse::{ident, quoted, walk_mut},
     scan::rows_by_id,
 };
 
@@ -203,7 +203,7 @@ fn of_target(expr: &Expr, target: &Target) -> Expr {
         }
     }
     let mut expr = expr.clone();
-    let _ = VisitMut::visit(&mut expr, &mut Qualify(target));
+    let _ = walk_mut(&mut expr, &mut Qualify(target));
     expr
 }
 
