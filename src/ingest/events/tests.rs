@@ -174,10 +174,11 @@ fn arrow_batches_are_rows() {
 
 #[test]
 fn lists_of_objects_are_the_json_that_they_are_in_documents() {
+    use arrow_array::Array as _;
     use arrow_buffer::OffsetBuffer;
     use arrow_schema::{DataType, Field};
-    let numbers: ArrayRef = Arc::new(arrow_array::Int64Array::from(vec![Some(1), None]));
-    let object = arrow_array::StructArray::from(vec![(Arc::new(Field::new("a", DataType::Int64, true)), numbers)]);
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+    let object = StructArray::from(vec![(Arc::new(Field::new("a", DataType::Int64, true)), numbers)]);
     let item = Arc::new(Field::new_list_field(object.data_type().clone(), true));
     let lists = ListArray::new(item, OffsetBuffer::from_lengths([2, 0]), Arc::new(object), None);
     let batch = RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef)]).unwrap();
