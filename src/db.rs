@@ -323,6 +323,12 @@ impl Db {
         Ok(self.sql.query(statement)?)
     }
 
+    /// SQL over this database, for sessions.
+    #[cfg(all(feature = "sql", feature = "server"))]
+    pub(crate) const fn sql_engine(&self) -> &chronolith_sql::SqlEngine {
+        &self.sql
+    }
+
     fn query_options(&self) -> QueryOptions {
         let clock = &self.engine.options().clock;
         let deadline = self.query_timeout.map(|timeout| Deadline::after(Arc::clone(clock), timeout));

@@ -14,6 +14,8 @@ use chronolith_storage::{
 use clap::ValueEnum;
 use serde::Deserialize;
 
+#[cfg(feature = "sql")]
+use super::sql;
 use super::{
     answer::{AnswerSeries, AnswerValue, ApiError, PointValue, read_api},
     error::CliError,
@@ -41,11 +43,12 @@ Examples:
   $ chronolith export --format prometheus --data-dir ./data '{__name__=~\"http_.*\"}'
   $ chronolith export --data-dir ./data --table clicks -o clicks.ndjson
   $ chronolith export --table clicks --format csv --start -1h
+  $ chronolith export --data-dir ./data --table clicks --format parquet -o clicks.parquet
 
 What `chronolith import` reads of it is what was exported. The text formats cannot carry everything: stale markers and \
 exemplars are left out (the stale markers are counted), and native histograms are refused with the series named.
 With --table the events of that table are exported: as the JSON objects that they were, with the field _time where they have \
-no time of their own, or as CSV, a column a field.
+no time of their own, or as CSV or Parquet, a column a field.
 Of samples from a server, the time range needs a --start; a data directory is exported whole without one.
 Exit codes: 0 exported, 1 failed, 2 usage.";
 
@@ -65,6 +68,9 @@ enum TextFormat {
     Ndjson,
     /// Events: comma-separated values
     Csv,
+    /// Events: a Parquet file
+    #[cfg(feature = "sql")]
+    Parquet,
 }
 
 /// Options of `export`.
@@ -113,6 +119,15 @@ pub(crate) fn run(args: &ExportArgs) -> Result<(), CliError> {
     if matches!((start, end), (Some(start), Some(end)) if end < start) {
         return Err(CliError::Usage("--end is before --start".to_owned()));
     }
+    #[cfg(feature = "sql")]
+    if let (Some(table), Some(TextFormat::Parquet)) = (&args.table, args.format) {
+        if start.is_some() || end.is_some() {
+            let reason = "a Parquet file is made of a whole table; for a part of it there is \
+                          `chronolith sql --output parquet 'SELECT ... WHERE ...'`";
+            return Err(CliError::Usage(reason.to_owned()));
+        }
+        return sql::export_table(source, table, args.output.as_ref());
+    }
     if let Some(table) = &args.table {
         let format = args.event_format()?;
         let (mut out, name) = args.output()?;
@@ -139,9 +154,7 @@ impl ExportArgs {
         match self.format {
             None | Some(TextFormat::Openmetrics) => Ok(Format::OpenMetrics),
             Some(TextFormat::Prometheus) => Ok(Format::Prometheus),
-            Some(TextFormat::Ndjson | TextFormat::Csv) => {
-                Err(CliError::Usage("events are in tables: name one by --table NAME".to_owned()))
-            }
+            Some(_) => Err(CliError::Usage("events are in tables: name one by --table NAME".to_owned())),
         }
     }
 
@@ -149,9 +162,7 @@ impl ExportArgs {
         match self.format {
             None | Some(TextFormat::Ndjson) => Ok(ExportFormat::Ndjson),
             Some(TextFormat::Csv) => Ok(ExportFormat::Csv),
-            Some(TextFormat::Openmetrics | TextFormat::Prometheus) => {
-                Err(CliError::Usage("a table's events are exported as ndjson or csv".to_owned()))
-            }
+            Some(_) => Err(CliError::Usage("a table's events are exported as ndjson, csv or parquet".to_owned())),
         }
     }
 

@@ -1,10 +1,10 @@
 //! A small blocking HTTP client: hyper's client on a runtime of one thread.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{HeaderMap, Method, Request, StatusCode, Uri, header::HOST};
+use hyper::{HeaderMap, Method, Request, Response, StatusCode, Uri, body::Incoming, header::HOST};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
@@ -89,7 +89,7 @@ impl Answer {
 pub(crate) struct HttpClient {
     base: String,
     client: Client<HttpConnector, Full<Bytes>>,
-    runtime: Runtime,
+    runtime: Arc<Runtime>,
 }
 
 impl HttpClient {
@@ -106,6 +106,7 @@ impl HttpClient {
             return Err(bad("a host, maybe a port and a path, are expected"));
         }
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(HttpError::Runtime)?;
+        let runtime = Arc::new(runtime);
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.set_nodelay(true);
@@ -140,6 +141,33 @@ impl HttpClient {
         headers: &[(&str, &str)],
         body: Bytes,
     ) -> Result<Answer, HttpError> {
+        self.runtime.block_on(async {
+            // Timers belong to the runtime, so the deadline is made inside it.
+            tokio::time::timeout(ANSWER_TIMEOUT, async {
+                let (url, response) = self.request(method, target, headers, body).await?;
+                let (parts, body) = response.into_parts();
+                let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await;
+                let body = body.map_err(|e| self.no_answer(causes(&*e)))?.to_bytes();
+                Ok(Answer { url, status: parts.status, headers: parts.headers, body })
+            })
+            .await
+            .unwrap_or_else(|_| Err(self.no_answer(format!("nothing for {} seconds", ANSWER_TIMEOUT.as_secs()))))
+        })
+    }
+
+    /// What waits for answers: for those who read them part by part.
+    pub(crate) fn runtime(&self) -> Arc<Runtime> {
+        Arc::clone(&self.runtime)
+    }
+
+    /// Sends a request and waits for the head of the answer, without a limit of time. Gives the address with it.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Bytes,
+    ) -> Result<(String, Response<Incoming>), HttpError> {
         let url = format!("{}{target}", self.base);
         let bad = |reason: String| HttpError::Url { url: url.clone(), reason };
         let uri: Uri = url.parse().map_err(|e| bad(format!("{e}")))?;
@@ -149,25 +177,17 @@ impl HttpClient {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::new(body)).map_err(|e| bad(e.to_string()))?;
-        let no_answer = |reason: String| HttpError::NoAnswer { url: self.base.clone(), reason };
-        let answered = self.runtime.block_on(async {
-            // Timers belong to the runtime, so the deadline is made inside it.
-            tokio::time::timeout(ANSWER_TIMEOUT, async {
-                let response = self.client.request(request).await.map_err(|e| causes(&e))?;
-                let (parts, body) = response.into_parts();
-                let body = Limited::new(body, MAX_ANSWER_BYTES).collect().await.map_err(|e| causes(&*e))?;
-                Ok::<_, String>((parts, body.to_bytes()))
-            })
-            .await
-            .unwrap_or_else(|_| Err(format!("nothing for {} seconds", ANSWER_TIMEOUT.as_secs())))
-        });
-        let (parts, body) = answered.map_err(no_answer)?;
-        Ok(Answer { url, status: parts.status, headers: parts.headers, body })
+        let response = self.client.request(request).await.map_err(|e| self.no_answer(causes(&e)))?;
+        Ok((url, response))
+    }
+
+    fn no_answer(&self, reason: String) -> HttpError {
+        HttpError::NoAnswer { url: self.base.clone(), reason }
     }
 }
 
 /// An error with what caused it: hyper's own text says only "client error (Connect)".
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+pub(crate) fn causes(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {

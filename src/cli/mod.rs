@@ -11,6 +11,8 @@ mod http_client;
 mod import;
 mod open;
 mod output;
+#[cfg(feature = "sql")]
+mod parquet;
 mod plot;
 mod progress;
 mod query;
@@ -18,6 +20,8 @@ mod selector;
 mod serve;
 mod size;
 mod source;
+#[cfg(feature = "sql")]
+mod sql;
 mod stop;
 mod target;
 mod terminal;
@@ -60,6 +64,10 @@ enum Command {
     /// Ask PromQL of a server or a data directory
     #[command(after_help = query::HELP)]
     Query(query::QueryArgs),
+    /// Ask SQL of a server or a data directory, or open a shell to do so
+    #[cfg(feature = "sql")]
+    #[command(after_help = sql::HELP)]
+    Sql(sql::SqlArgs),
     /// Import text with timestamps, the data directory of a Prometheus, or events
     #[command(after_help = import::HELP)]
     Import(import::ImportArgs),
@@ -101,6 +109,8 @@ fn dispatch(command: &Command) -> Result<(), CliError> {
         Command::Demo(args) => demo::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Query(args) => query::run(args),
+        #[cfg(feature = "sql")]
+        Command::Sql(args) => sql::run(args),
         Command::Import(args) => import::run(args),
         Command::Export(args) => export::run(args),
         Command::Tsdb(args) => tsdb::run(args),

@@ -43,6 +43,8 @@ use app::App;
 pub use config::{Limits, Listen, ServerConfig, check_exposure};
 /// The command line shows answers of a data directory as the API writes them.
 pub(crate) use prometheus::result_json;
+#[cfg(feature = "sql")]
+pub(crate) use sql::{Format as RowFormat, Writer as RowWriter};
 
 /// The stack of each thread that [`Server::run_blocking`] makes. A query may be nested up to the parser's limit, and
 /// parsing, printing and evaluating it walk down its tree: 4 MiB in a build without optimisation. Pages that are never

@@ -6,5 +6,6 @@ mod demo;
 mod directories;
 mod harness;
 mod help;
+mod sql;
 mod testing;
 mod transfers;

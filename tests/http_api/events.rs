@@ -137,3 +137,48 @@ fn hostile_documents_are_refused_and_nothing_is_lost() {
     assert_eq!(rows(&server, "clicks"), 2);
     server.still_works();
 }
+
+/// Sends a document of this many bytes, made while it is sent, and reads what the server answers to it.
+fn send_endless(server: &TestServer, head: &str, bytes: usize, chunked: bool) -> Reply {
+    let mut stream = server.connect();
+    stream.write_all(head.as_bytes()).unwrap();
+    let mut writer = stream.try_clone().unwrap();
+    let sending = std::thread::spawn(move || {
+        let piece = vec![b'x'; 1 << 20];
+        let send = |writer: &mut std::net::TcpStream, piece: &[u8]| -> std::io::Result<()> {
+            if chunked {
+                write!(writer, "{:x}\r\n", piece.len())?;
+            }
+            writer.write_all(piece)?;
+            if chunked { writer.write_all(b"\r\n") } else { Ok(()) }
+        };
+        // The server answers and closes long before the end.
+        let mut sent = 0;
+        while sent < bytes && send(&mut writer, if sent == 0 { b"{\"a\":\"" } else { &piece }).is_ok() {
+            sent += piece.len();
+        }
+    });
+    let reply = crate::harness::read_reply(&mut stream, false);
+    drop(stream);
+    sending.join().unwrap();
+    reply
+}
+
+#[test]
+fn a_document_of_a_gigabyte_is_refused_without_reading_it() {
+    let server = TestServer::start();
+    assert_eq!(post(&server, TARGET, "application/json", b"{\"kept\":1}").status, 200);
+    let begin =
+        format!("POST {TARGET} HTTP/1.1\r\nhost: test\r\nconnection: close\r\ncontent-type: application/json\r\n");
+    for (length, chunked) in [
+        (format!("content-length: {}\r\n\r\n", 1 << 30), false),
+        ("transfer-encoding: chunked\r\n\r\n".to_owned(), true),
+    ] {
+        let reply = send_endless(&server, &format!("{begin}{length}"), 1 << 30, chunked);
+        let (status, _, error) = reply.error();
+        assert_eq!(status, 413, "{error}");
+        assert!(error.contains("limit") || error.contains("larger") || error.contains("bytes"), "{error}");
+    }
+    assert_eq!(rows(&server, "clicks"), 1);
+    server.still_works();
+}

@@ -9,6 +9,8 @@ use std::{
 use bytes::Bytes;
 use serde::Deserialize;
 
+#[cfg(feature = "sql")]
+use super::parquet;
 use super::{ImportArgs, InputFormat, shown};
 use crate::{
     Db, Error,
@@ -30,7 +32,7 @@ const PIECE: usize = 4 << 20;
 const MAX_RECORD: usize = 24 << 20;
 
 /// Where events go to.
-enum Place {
+pub(super) enum Place {
     Server(Box<HttpClient>),
     Directory(Db),
 }
@@ -69,8 +71,16 @@ pub(super) fn run(args: &ImportArgs, table: &str) -> Result<(), CliError> {
     let mut progress = Progress::bytes("imported", args.total_bytes()).counting("events");
     let mut done = Ok(());
     for input in &args.inputs {
+        let time_field = args.time_field.as_deref();
+        #[cfg(feature = "sql")]
+        if args.is_parquet(input) {
+            done = parquet::Import { place: &place, table, time_field }.file(input, &mut progress);
+            if done.is_err() {
+                break;
+            }
+            continue;
+        }
         done = args.events_of(input).and_then(|(format, name, reader)| {
-            let time_field = args.time_field.as_deref();
             let (header, lines) = (Vec::new(), 0);
             let mut import = Import { place: &place, table, time_field, format, name, header, lines };
             import.pieces(reader, &mut progress)
@@ -88,6 +98,14 @@ pub(super) fn run(args: &ImportArgs, table: &str) -> Result<(), CliError> {
 }
 
 impl ImportArgs {
+    /// Whether an input is a file of Parquet.
+    #[cfg(feature = "sql")]
+    fn is_parquet(&self, input: &Path) -> bool {
+        let by_name = || input.extension().and_then(|e| e.to_str()) == Some("parquet");
+        input != Path::new("-")
+            && (self.format == InputFormat::Parquet || self.format == InputFormat::Auto && by_name())
+    }
+
     /// An input's format, its name for messages, and its bytes.
     fn events_of(&self, input: &Path) -> Result<(EventFormat, String, Box<dyn Read>), CliError> {
         let format = match self.format {
@@ -98,13 +116,19 @@ impl ImportArgs {
                 Some("ndjson" | "jsonl" | "json") => EventFormat::Ndjson,
                 _ => {
                     let name = shown(input);
-                    let what =
-                        format!("{name}: its name does not tell the format of its events; say --format ndjson or csv");
+                    let what = format!(
+                        "{name}: its name does not tell the format of its events; say --format ndjson, csv or parquet"
+                    );
                     return Err(CliError::Usage(what));
                 }
             },
+            #[cfg(feature = "sql")]
+            InputFormat::Parquet => {
+                let what = "a Parquet file is read from its end: name a file, not standard input";
+                return Err(CliError::Usage(what.to_owned()));
+            }
             InputFormat::Prometheus | InputFormat::Openmetrics | InputFormat::Tsdb => {
-                let what = "--table takes events, in the formats ndjson and csv; samples go without it";
+                let what = "--table takes events, in the formats ndjson, csv and parquet; samples go without it";
                 return Err(CliError::Usage(what.to_owned()));
             }
         };
@@ -173,16 +197,7 @@ impl Import<'_> {
 
     fn send(&self, client: &HttpClient, bytes: &[u8]) -> Result<u64, CliError> {
         let content_type = if self.format == EventFormat::Csv { "text/csv" } else { "application/x-ndjson" };
-        let mut path = format!("/api/v1/events/{}", encoded(self.table));
-        if let Some(field) = self.time_field {
-            path.push_str("?time_field=");
-            path.push_str(&encoded(field));
-        }
-        let body = Bytes::copy_from_slice(bytes);
-        let answer = send_patiently(client, &path, &[("content-type", content_type)], &body)?.success()?;
-        let answered: Answered = serde_json::from_slice(&answer.body)
-            .map_err(|e| CliError::Failed(format!("{} answered what cannot be understood: {e}", answer.url)))?;
-        Ok(answered.data.rows)
+        send_events(client, self.table, self.time_field, content_type, &Bytes::copy_from_slice(bytes))
     }
 
     /// The error with its line among all of the input.
@@ -205,6 +220,25 @@ impl Import<'_> {
         }
         error
     }
+}
+
+/// Sends events to a server; tells how many there were.
+pub(super) fn send_events(
+    client: &HttpClient,
+    table: &str,
+    time_field: Option<&str>,
+    content_type: &str,
+    body: &Bytes,
+) -> Result<u64, CliError> {
+    let mut path = format!("/api/v1/events/{}", encoded(table));
+    if let Some(field) = time_field {
+        path.push_str("?time_field=");
+        path.push_str(&encoded(field));
+    }
+    let answer = send_patiently(client, &path, &[("content-type", content_type)], body)?.success()?;
+    let answered: Answered = serde_json::from_slice(&answer.body)
+        .map_err(|e| CliError::Failed(format!("{} answered what cannot be understood: {e}", answer.url)))?;
+    Ok(answered.data.rows)
 }
 
 /// The first record with the end of its line.

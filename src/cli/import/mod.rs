@@ -2,6 +2,8 @@
 
 mod blocks;
 mod events;
+#[cfg(feature = "sql")]
+mod parquet;
 mod state;
 mod text;
 
@@ -31,15 +33,16 @@ Examples:
   $ chronolith import --url http://127.0.0.1:9090 --timestamp now metrics.txt
   $ chronolith import --data-dir ./data --table clicks clicks.ndjson
   $ chronolith import --url http://127.0.0.1:9090 --table orders --time-field ordered_at orders.csv
+  $ chronolith import --data-dir ./data --table trips trips.parquet
 
 Text is Prometheus text or OpenMetrics; which one is seen from its end (`# EOF`) or its timestamps. A directory is read as \
 that of a Prometheus: its finished blocks, not its log. To have the last two hours as well, take a \
 snapshot by its admin API and import that.
 An import that was broken off goes on where it was when it is started again: finished blocks and lines are noted in \
 import-state.json in the data directory (or in --state). What is imported twice is there once.
-With --table the inputs are events: a JSON object a line, or CSV with the names of the fields in its first line. A table \
+With --table the inputs are events: a JSON object a line, CSV with the names of the fields in its first line, or Parquet. A table \
 that does not exist is made. An event's time is its field _time, @timestamp or timestamp, or the one that --time-field names, \
-else the time of the import. Events that are imported twice are there twice; when an import fails it says how many lines are in.
+else the time of the import. Events that are imported twice are there twice; when an import fails it says how many lines or rows are in.
 Exit codes: 0 imported, 1 failed or samples were refused, 2 usage.";
 
 /// What the input is.
@@ -57,6 +60,9 @@ enum InputFormat {
     Ndjson,
     /// Events: comma-separated values, the names of the fields in the first line
     Csv,
+    /// Events: a Parquet file, a struct an object
+    #[cfg(feature = "sql")]
+    Parquet,
 }
 
 /// Options of `import`.
@@ -108,7 +114,7 @@ pub(crate) fn run(args: &ImportArgs) -> Result<(), CliError> {
     if let Some(table) = &args.table {
         return events::run(args, table);
     }
-    if matches!(args.format, InputFormat::Ndjson | InputFormat::Csv) {
+    if args.format.is_of_events() {
         return Err(CliError::Usage("events go into a table: name it by --table NAME".to_owned()));
     }
     let now = now_ms();
@@ -163,8 +169,12 @@ impl InputFormat {
         match self {
             Self::Prometheus => Some(crate::ingest::exposition::Format::Prometheus),
             Self::Openmetrics => Some(crate::ingest::exposition::Format::OpenMetrics),
-            Self::Auto | Self::Tsdb | Self::Ndjson | Self::Csv => None,
+            _ => None,
         }
+    }
+
+    const fn is_of_events(self) -> bool {
+        !matches!(self, Self::Auto | Self::Prometheus | Self::Openmetrics | Self::Tsdb)
     }
 }
 

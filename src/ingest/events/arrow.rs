@@ -6,7 +6,7 @@ use std::{
 };
 
 use arrow_array::{
-    Array, ArrayRef, ListArray, RecordBatch, TimestampNanosecondArray,
+    Array, ArrayRef, ListArray, RecordBatch, StringViewArray, TimestampNanosecondArray,
     cast::AsArray as _,
     types::{Float64Type, Int64Type, TimestampMicrosecondType, TimestampNanosecondType},
 };
@@ -19,10 +19,13 @@ use chronolith_storage::{
     table::{ColumnKey, Kind, ListKind, Rows},
 };
 
-use super::{EventError, ReadOptions};
+use super::{EventError, ReadOptions, write::write_json};
 
 /// Most rows of one batch that is handed on.
 const BATCH_ROWS: usize = 65_536;
+
+/// How deep lists and structs may be inside each other to be kept as JSON.
+const MAX_JSON_DEPTH: usize = 32;
 
 /// Reads Arrow's stream. Buffers that are compressed are not read.
 #[derive(Debug)]
@@ -166,10 +169,25 @@ fn column(path: &[String], array: &ArrayRef) -> Result<Option<(ColumnKey, ArrayR
     if field.len() > MAX_FIELD_BYTES {
         return Err(malformed(path, format!("has a name longer than {MAX_FIELD_BYTES} bytes")));
     }
-    let kind = kind(array.data_type()).ok_or_else(|| {
-        let is = array.data_type();
-        malformed(path, format!("has the Arrow type {is}, which is not taken; cast it to another one"))
-    })?;
+    let kind = match kind(array.data_type()) {
+        Some(kind) => kind,
+        None if is_json(array.data_type()) => {
+            let text = |row: usize| {
+                let mut out = String::new();
+                write_json(&mut out, array, row);
+                out
+            };
+            let texts = (0..array.len()).map(|row| array.is_valid(row).then(|| text(row)));
+            return Ok(Some((ColumnKey::new(field, Kind::Json), Arc::new(StringViewArray::from_iter(texts)))));
+        }
+        None => {
+            let is = array.data_type();
+            return Err(malformed(
+                path,
+                format!("has the Arrow type {is}, which is not taken; cast it to another one"),
+            ));
+        }
+    };
     let array = cast(path, array, &kind.arrow())?;
     let array = if let Kind::List(_) = kind { whole_lists(path, &array)? } else { array };
     Ok(Some((ColumnKey::new(field, kind), array)))
@@ -203,6 +221,27 @@ fn kind(of: &DataType) -> Option<Kind> {
         }
         _ => return None,
     })
+}
+
+/// Whether these are lists of what documents may hold, which are kept as the JSON that they are in documents.
+fn is_json(of: &DataType) -> bool {
+    let mut waiting = vec![(of, 0)];
+    while let Some((of, depth)) = waiting.pop() {
+        match of {
+            _ if depth > MAX_JSON_DEPTH => return false,
+            DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _) => {
+                waiting.push((item.data_type(), depth + 1));
+            }
+            DataType::Struct(fields) if depth > 0 => waiting.extend(fields.iter().map(|f| (f.data_type(), depth + 1))),
+            DataType::Null if depth > 0 => {}
+            other => {
+                if depth == 0 || kind(other).is_none() {
+                    return false;
+                }
+            }
+        }
+    }
+    true
 }
 
 /// The type itself unless it has another one inside.

@@ -18,7 +18,7 @@ use chronolith_storage::{
 pub use arrow::{ArrowReader, batch_rows, time_of};
 pub use csv::{CsvReader, whole_records};
 pub use json::JsonReader;
-pub use write::{write_csv, write_csv_text, write_json};
+pub use write::{write_csv, write_csv_text, write_json, write_plain};
 
 /// A format of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

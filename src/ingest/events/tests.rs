@@ -173,6 +173,21 @@ fn arrow_batches_are_rows() {
 }
 
 #[test]
+fn lists_of_objects_are_the_json_that_they_are_in_documents() {
+    use arrow_array::Array as _;
+    use arrow_buffer::OffsetBuffer;
+    use arrow_schema::{DataType, Field};
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None]));
+    let object = StructArray::from(vec![(Arc::new(Field::new("a", DataType::Int64, true)), numbers)]);
+    let item = Arc::new(Field::new_list_field(object.data_type().clone(), true));
+    let lists = ListArray::new(item, OffsetBuffer::from_lengths([2, 0]), Arc::new(object), None);
+    let batch = RecordBatch::try_from_iter([("l", Arc::new(lists) as ArrayRef)]).unwrap();
+    let documents: Vec<String> =
+        read(EventFormat::ArrowStream, &stream(&batch)).unwrap().into_iter().map(|(document, _)| document).collect();
+    assert_eq!(documents, [r#"{"l":[{"a":1},{"a":null}]}"#, r#"{"l":[]}"#]);
+}
+
+#[test]
 fn arrow_that_cannot_be_held_is_refused_by_name() {
     let one = |name: &str, array: ArrayRef| stream(&RecordBatch::try_from_iter([(name, array)]).unwrap());
     let nulls = ListArray::from_iter_primitive::<Int32Type, _, _>([Some(vec![Some(1)]), Some(vec![None])]);

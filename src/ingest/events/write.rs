@@ -71,6 +71,17 @@ pub fn write_csv(out: &mut String, array: &dyn Array, row: usize) {
     write_csv_text(out, &text(array, row), is_text(array.data_type()));
 }
 
+/// Appends a value as people read it: a text as it is, what is nested as JSON, nothing as nothing.
+pub fn write_plain(out: &mut String, array: &dyn Array, row: usize) {
+    if array.is_null(row) {
+        return;
+    }
+    if array.data_type().is_nested() {
+        return write_json(out, array, row);
+    }
+    out.push_str(&text(array, row));
+}
+
 /// Appends a cell; `is_text` says that it is a text, however it looks.
 pub fn write_csv_text(out: &mut String, text: &str, is_text: bool) {
     let looks_else = || text.is_empty() || matches!(text, "true" | "false") || super::csv::is_number(text);

@@ -14,7 +14,7 @@ use crate::server::{
 };
 
 /// Why a statement gave no answer.
-pub(super) enum Failure {
+pub(crate) enum Failure {
     /// SQL refused it.
     Sql(SqlError),
     /// The request is wrong, or came to an end before it was done.

@@ -17,7 +17,7 @@ const ARROW: &str = "application/vnd.apache.arrow.stream";
 
 /// A format of rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Format {
+pub(crate) enum Format {
     Json,
     Ndjson,
     Csv,
@@ -53,7 +53,7 @@ impl Format {
 }
 
 /// Writes rows of one schema.
-pub(super) struct Writer {
+pub(crate) struct Writer {
     format: Format,
     schema: SchemaRef,
     out: String,
@@ -62,7 +62,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    pub(super) fn new(format: Format, schema: &SchemaRef) -> Result<Self, Failure> {
+    pub(crate) fn new(format: Format, schema: &SchemaRef) -> Result<Self, Failure> {
         let mut writer = Self { format, schema: SchemaRef::clone(schema), out: String::new(), arrow: None, rows: 0 };
         match format {
             Format::Json => writer.head(),
@@ -94,14 +94,14 @@ impl Writer {
     }
 
     /// Takes the bytes that were written since.
-    pub(super) fn take(&mut self) -> Vec<u8> {
+    pub(crate) fn take(&mut self) -> Vec<u8> {
         match &mut self.arrow {
             Some(writer) => std::mem::take(writer.get_mut()),
             None => std::mem::take(&mut self.out).into_bytes(),
         }
     }
 
-    pub(super) fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<(), Failure> {
         if let Some(writer) = &mut self.arrow {
             return writer.write(batch).map_err(|e| failed(&e));
         }
@@ -134,7 +134,7 @@ impl Writer {
     }
 
     /// Ends the rows; gives the bytes that were not taken.
-    pub(super) fn finish(mut self) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn finish(mut self) -> Result<Vec<u8>, Failure> {
         if let Some(writer) = self.arrow {
             return writer.into_inner().map_err(|e| failed(&e));
         }

@@ -14,7 +14,7 @@ use std::{
 };
 
 use arrow_array::RecordBatch;
-use chronolith_sql::{Canceller, Outcome, RowStream, SqlError};
+use chronolith_sql::{Canceller, Outcome, RowStream, SqlError, TransactionStatus};
 use futures::StreamExt as _;
 use hyper::StatusCode;
 use tokio::runtime::Handle;
@@ -27,7 +27,8 @@ use super::{
 };
 use ask::Ask;
 use failure::{Failure, reply};
-use format::Writer;
+/// The command line shows rows as the API writes them.
+pub(crate) use format::{Format, Writer};
 
 /// How often it is looked whether the client is still there.
 const LOOK: Duration = Duration::from_millis(50);
@@ -68,6 +69,10 @@ fn run(request: &Request<'_>, ask: &Ask, deadline: Instant) -> Result<Reply, Fai
     let (schema, rows, tag) = match run.wait(session.run(statement), gone)? {
         Outcome::Rows { schema, rows, tag } => (schema, rows, tag),
         Outcome::Done { .. } | Outcome::CopyIn(_) if ask.read_only => return Err(only_reads().into()),
+        Outcome::Done { .. } if session.transaction_status() != TransactionStatus::Idle => {
+            let reason = "a transaction ends with its request; use PostgreSQL's protocol for one of several statements";
+            return Err(ApiError::bad_data(reason).into());
+        }
         Outcome::Done { tag } => return Ok(done(&tag)),
         Outcome::Empty => return Err(ApiError::bad_data("the statement is empty; name it as query").into()),
         Outcome::CopyIn(_) | Outcome::CopyOut { .. } => {

@@ -61,7 +61,7 @@ fn middle(bin: i32) -> f64 {
 fn collapse(bins: &mut BTreeMap<i32, u64>) {
     while bins.len() > BINS {
         if let (Some((_, count)), Some(mut next)) = (bins.pop_first(), bins.first_entry()) {
-            *next.get_mut() += count;
+            *next.get_mut() = next.get().saturating_add(count);
         }
     }
 }
@@ -73,10 +73,12 @@ impl DdSketch {
             return exec_err!("percentile_agg takes finite numbers, not {value}; leave it out with FILTER");
         }
         if value == 0.0 {
-            self.zeros += 1;
+            self.zeros = self.zeros.saturating_add(1);
         } else {
             let bins = if value > 0.0 { &mut self.positive } else { &mut self.negative };
-            *bins.entry(bin(value.abs())).or_default() += 1;
+            let count = bins.entry(bin(value.abs())).or_default();
+            // A sketch that came from outside may have counted to the end already.
+            *count = count.saturating_add(1);
             collapse(bins);
         }
         self.least = self.least.min(value);
@@ -156,5 +158,49 @@ impl DdSketch {
     pub(super) fn size(&self) -> usize {
         // A node of a B-tree is two thirds full.
         (self.positive.len() + self.negative.len()) * 18
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn counts_of_a_forged_sketch_do_not_overflow() {
+        let mut forged = vec![MAGIC, VERSION];
+        forged.extend(u64::MAX.to_le_bytes());
+        forged.extend([0.0, 1.0, 1.0].iter().flat_map(|v: &f64| v.to_bits().to_le_bytes()));
+        let bins = BINS as u32 + 1;
+        forged.extend(bins.to_le_bytes());
+        for at in 0..bins {
+            forged.extend(at.to_le_bytes());
+            forged.extend(u64::MAX.to_le_bytes());
+        }
+        forged.extend(0_u32.to_le_bytes());
+        let mut sketch = DdSketch::default();
+        sketch.merge(&forged).expect("it is whole");
+        for value in [0.0, 1.0, 2.0] {
+            sketch.insert(value).expect("it is finite");
+        }
+        assert_eq!(sketch.count(), u64::MAX);
+        assert!(sketch.quantile(0.5).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_sketch_or_an_error(bytes in prop::collection::vec(any::<u8>(), 0..400), is_headed: bool) {
+            let bytes = if is_headed { [&[MAGIC, VERSION], bytes.as_slice()].concat() } else { bytes };
+            let mut sketch = DdSketch::default();
+            sketch.insert(1.0).expect("it is finite");
+            // An error leaves what was read before it, which is thrown away with the query.
+            let _ = sketch.merge(&bytes);
+            sketch.insert(-2.5).expect("it is finite");
+            let _ = (sketch.count(), sketch.mean(), sketch.quantile(0.99), sketch.quantile(f64::NAN));
+            let mut saved = Vec::new();
+            sketch.save(&mut saved);
+            DdSketch::default().merge(&saved).expect("what is saved is read");
+        }
     }
 }

@@ -222,3 +222,38 @@ pub(super) fn hashes(values: &ArrayRef) -> Result<Vec<Option<u64>>> {
 pub(super) fn bytes(values: &ArrayRef) -> Result<Arc<dyn Array>> {
     Ok(cast(values, &DataType::BinaryView)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_sketch_or_an_error(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            form in prop::option::of(0_u8..3),
+            dense: bool,
+        ) {
+            let bytes = match form {
+                Some(1) if dense => [&[MAGIC, VERSION, 1], bytes.repeat(REGISTERS / bytes.len().max(1) + 1).as_slice()].concat(),
+                Some(form) => [&[MAGIC, VERSION, form], bytes.as_slice()].concat(),
+                None => bytes,
+            };
+            // Of the length of a dense one.
+            let bytes = if dense { bytes.get(..REGISTERS + 3).unwrap_or(&bytes).to_vec() } else { bytes };
+            let mut sketch = Hll::default();
+            sketch.insert(7);
+            let _ = sketch.merge(&bytes);
+            sketch.insert(8);
+            let count = sketch.count();
+            prop_assert!(count >= 1);
+            let mut saved = Vec::new();
+            sketch.save(&mut saved);
+            let mut again = Hll::default();
+            again.merge(&saved).expect("what is saved is read");
+            prop_assert_eq!(again.count(), count);
+        }
+    }
+}

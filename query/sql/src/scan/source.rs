@@ -92,10 +92,11 @@ impl TableSource {
         let column = &self.scanned.layout.columns[column];
         let unknown = ColumnStatistics::new_unknown();
         let Some(key) = column.bounded_by() else { return unknown };
-        // Bounds of floats say nothing of NaN, which is above all.
-        if column.data_type.is_floating() || statistics.blocks.is_empty() {
+        if statistics.blocks.is_empty() {
             return unknown;
         }
+        // Bounds of floats say nothing of NaN, which is above all.
+        let bounded = !column.data_type.is_floating();
         let Some((zones, places)) = statistics.zones(key) else { return unknown };
         let mut nulls = 0;
         let mut all_exact = exact;
@@ -105,9 +106,13 @@ impl TableSource {
             nulls += without;
             let empty = without == block_len(&*statistics.parts[at.part], block);
             all_exact &= known.exact[block] || empty;
-            if !empty && (known.min.is_null(block) || known.max.is_null(block)) {
+            if bounded && !empty && (known.min.is_null(block) || known.max.is_null(block)) {
                 return unknown;
             }
+        }
+        let null_count = if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) };
+        if !bounded {
+            return ColumnStatistics { null_count, ..unknown };
         }
         let bound = |upper: bool| -> Option<ScalarValue> {
             let bounds = statistics.bounds(column, upper)?;
@@ -122,7 +127,7 @@ impl TableSource {
             Some(value) => Precision::Inexact(value),
         };
         ColumnStatistics {
-            null_count: if exact { Precision::Exact(nulls) } else { Precision::Inexact(nulls) },
+            null_count,
             min_value: precision(bound(false)),
             max_value: precision(bound(true)),
             ..unknown

@@ -8,4 +8,6 @@ mod limits;
 mod metrics;
 mod parameters;
 mod rollups;
+mod segments;
+mod spilling;
 mod transactions;

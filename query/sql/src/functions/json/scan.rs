@@ -390,3 +390,27 @@ impl<'a> Scanner<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_text_is_json_or_an_error(text in r#"[{}\[\]:,"\\ua-f0-9.+ \x00\u{e9}-]{0,40}"#, key in "[a-f]?", index: i64) {
+            let is_json = check(&text).is_ok();
+            prop_assert_eq!(parse(&text).is_ok(), is_json);
+            for to in [Step::Key(&key), Step::Index(index), Step::Any(&key), Step::Any("1")] {
+                let found = step(&text, to);
+                prop_assert_eq!(found.is_ok(), is_json, "{:?}", to);
+                if let Ok(Some(part)) = found {
+                    prop_assert!(check(part).is_ok());
+                }
+            }
+            prop_assert_eq!(elements(&text).is_ok(), is_json);
+            prop_assert_eq!(fields(&text).is_ok(), is_json);
+        }
+    }
+}

@@ -302,4 +302,34 @@ mod tests {
         let error = lines.next(false).expect_err("the second does not");
         assert_eq!((error.state.as_str(), error.detail.as_deref()), ("22P04", Some("COPY, line 2")));
     }
+
+    proptest::proptest! {
+        #[test]
+        fn bytes_cut_anywhere_are_the_same_rows(
+            bytes in proptest::collection::vec(proptest::sample::select(b"a,\t\"\\\n\r.Nx0\xff\xc3".to_vec()), 0..60),
+            cuts in proptest::collection::vec(0_usize..60, 0..4),
+            csv: bool,
+            columns in 1_usize..3,
+        ) {
+            let rows = |pieces: &[&[u8]]| {
+                let mut lines = Lines::new(&options(csv), columns);
+                let mut rows = Vec::new();
+                for piece in pieces {
+                    lines.push(piece);
+                    while let Some(row) = lines.next(false).map_err(|e| e.message)? {
+                        rows.push(row);
+                    }
+                }
+                while let Some(row) = lines.next(true).map_err(|e| e.message)? {
+                    rows.push(row);
+                }
+                Ok::<_, String>(rows)
+            };
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut.min(bytes.len())).collect();
+            cuts.extend([0, bytes.len()]);
+            cuts.sort_unstable();
+            let pieces: Vec<&[u8]> = cuts.windows(2).map(|w| &bytes[w[0]..w[1]]).collect();
+            proptest::prop_assert_eq!(rows(&pieces), rows(&[&bytes]));
+        }
+    }
 }
