@@ -20,7 +20,7 @@ use crate::{
     error::Result,
     metrics::{MetricTable, metric_names, metric_schema},
     objects::{IndexInfo, Objects, Relation, RelationKind},
-    scan::{Layout, TableScanProvider},
+    scan::{Layout, Member, TableScanProvider},
     stored::{self, StoredIndex, StoredView},
 };
 
@@ -39,6 +39,8 @@ struct Now {
     view: Option<TablesView>,
     /// The table that is seen with its row ids.
     row_ids: Option<String>,
+    /// By table, the values of its documents that this statement reads, by the names that it gives them.
+    members: BTreeMap<String, BTreeMap<String, Member>>,
     /// Relations that only this statement has.
     extra: BTreeMap<String, Arc<dyn TableProvider>>,
     layouts: BTreeMap<String, CachedLayout>,
@@ -71,6 +73,7 @@ impl Scope {
         let mut now = self.now();
         now.view = view;
         now.row_ids = None;
+        now.members.clear();
         now.extra.clear();
     }
 
@@ -90,6 +93,16 @@ impl Scope {
         self.now().row_ids = table.map(str::to_owned);
     }
 
+    /// Shows a value of a dynamic table's documents as a column of this name, until the statement ends.
+    pub(crate) fn show_member(&self, table: &str, name: &str, member: Member) {
+        self.now().members.entry(table.to_owned()).or_default().insert(name.to_owned(), member);
+    }
+
+    /// The values of a table's documents that are shown beside its columns.
+    pub(crate) fn members(&self, table: &str) -> BTreeMap<String, Member> {
+        self.now().members.get(table).cloned().unwrap_or_default()
+    }
+
     /// The view of this name.
     pub(crate) fn stored_view(&self, name: &str) -> Option<StoredView> {
         stored::view(&self.view(), name)
@@ -105,7 +118,7 @@ impl Scope {
         {
             return Arc::clone(&cached.layout);
         }
-        let layout = Arc::new(Layout::new(table, false));
+        let layout = Arc::new(Layout::new(table, &BTreeMap::new(), false));
         let cached = CachedLayout {
             definition: Arc::clone(&table.definition),
             fields: Arc::clone(&table.fields),
@@ -121,9 +134,14 @@ impl Scope {
             return Some(Arc::clone(extra));
         }
         let with_row_ids = now.row_ids.as_deref() == Some(name);
+        let members = now.members.get(name).cloned().unwrap_or_default();
         drop(now);
         let table = self.table(name)?;
-        let layout = if with_row_ids { Arc::new(Layout::new(&table, true)) } else { self.layout(&table) };
+        let layout = if with_row_ids || !members.is_empty() {
+            Arc::new(Layout::new(&table, &members, with_row_ids))
+        } else {
+            self.layout(&table)
+        };
         Some(Arc::new(TableScanProvider::new(table, layout)))
     }
 }

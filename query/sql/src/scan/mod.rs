@@ -3,6 +3,7 @@
 mod by_id;
 mod find;
 mod layout;
+mod member;
 mod mixed;
 mod provider;
 mod prune;
@@ -11,4 +12,5 @@ mod source;
 
 pub(crate) use by_id::rows_by_id;
 pub(crate) use layout::{Layout, LayoutColumn, ROW_ID_COLUMN};
+pub(crate) use member::{DOCUMENT, Member, MemberColumns, member_name, of_field};
 pub(crate) use provider::TableScanProvider;

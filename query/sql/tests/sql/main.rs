@@ -6,5 +6,6 @@ mod documents;
 mod harness;
 mod limits;
 mod metrics;
+mod objects;
 mod parameters;
 mod transactions;
