@@ -10,11 +10,11 @@ use chronolith_storage::table::{ColumnKey, Part, TableSnapshot};
 
 use crate::error::{Result, SqlError};
 
-/// The declared columns of the rows of these ids, in their order, as they are held.
+/// These columns of the rows of these ids, in their order, as they are held.
 ///
 /// # Errors
 /// When a row is not there, or cannot be read.
-pub(crate) fn rows_by_id(table: &TableSnapshot, ids: &[u64]) -> Result<Vec<ArrayRef>> {
+pub(crate) fn rows_by_id(table: &TableSnapshot, ids: &[u64], keys: &[ColumnKey]) -> Result<Vec<ArrayRef>> {
     let mut wanted: HashMap<u64, usize> = ids.iter().enumerate().map(|(at, id)| (*id, at)).collect();
     // For each wanted row: which of the blocks that were read, and where in it.
     let mut found = vec![(0_usize, 0_usize); ids.len()];
@@ -44,8 +44,7 @@ pub(crate) fn rows_by_id(table: &TableSnapshot, ids: &[u64]) -> Result<Vec<Array
     if let Some(id) = wanted.keys().next() {
         return Err(SqlError::new(b"XX000", format!("row {id} of table \"{}\" is not there", table.definition.name)));
     }
-    let columns = table.definition.columns.iter().filter_map(|column| column.key());
-    columns.map(|key| column(&key, &blocks, &found)).collect()
+    keys.iter().map(|key| column(key, &blocks, &found)).collect()
 }
 
 fn column(key: &ColumnKey, blocks: &[(&Arc<dyn Part>, usize)], found: &[(usize, usize)]) -> Result<ArrayRef> {

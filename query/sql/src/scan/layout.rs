@@ -6,7 +6,7 @@ use std::{
 };
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray},
+    array::{Array, ArrayRef, AsArray, ListArray, new_null_array},
     compute::{cast, kernels::zip::zip},
     datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType},
 };
@@ -153,10 +153,21 @@ impl LayoutColumn {
     /// When the part cannot be read.
     pub(crate) fn read(&self, part: &dyn Part, block: usize) -> Result<ArrayRef> {
         match &self.source {
-            Source::One(key) => Ok(self.as_seen(part.read(key, block)?)),
+            Source::RowIds => Ok(Arc::new(part.row_ids(block)?)),
+            _ => self.build(block_len(part, block), |key| Ok(part.read(key, block)?)),
+        }
+    }
+
+    /// The column's values in so many rows, from the columns that hold them. Row ids are in no column.
+    ///
+    /// # Errors
+    /// When a column cannot be read.
+    pub(crate) fn build(&self, rows: usize, held: impl Fn(&ColumnKey) -> Result<ArrayRef>) -> Result<ArrayRef> {
+        match &self.source {
+            Source::One(key) => Ok(self.as_seen(held(key)?)),
             Source::Numbers { integers, floats } => {
-                let integers = cast(&part.read(integers, block)?, &DataType::Float64).map_err(internal)?;
-                let floats = part.read(floats, block)?;
+                let integers = cast(&held(integers)?, &DataType::Float64).map_err(internal)?;
+                let floats = held(floats)?;
                 if floats.null_count() == floats.len() {
                     return Ok(integers);
                 }
@@ -165,12 +176,11 @@ impl LayoutColumn {
                     .map_err(internal)
             }
             Source::Mixed(keys) => {
-                let arrays: Result<Vec<(Kind, ArrayRef)>> =
-                    keys.iter().map(|key| Ok((key.kind, part.read(key, block)?))).collect();
+                let arrays: Result<Vec<(Kind, ArrayRef)>> = keys.iter().map(|key| Ok((key.kind, held(key)?))).collect();
                 mixed::as_texts(&arrays?)
             }
-            Source::Member(columns) => columns.read(part, block, block_len(part, block)),
-            Source::RowIds => Ok(Arc::new(part.row_ids(block)?)),
+            Source::Member(columns) => columns.build(rows, held),
+            Source::RowIds => Ok(new_null_array(&DataType::UInt64, rows)),
         }
     }
 

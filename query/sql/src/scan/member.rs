@@ -5,7 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use arrow::array::{Array, ArrayRef, AsArray, StringViewArray, StringViewBuilder};
 use chronolith_storage::{
     document::{self, Rebuilder},
-    table::{ColumnKey, Kind, Part},
+    table::{ColumnKey, Kind},
 };
 
 use crate::{
@@ -67,7 +67,7 @@ impl Member {
 }
 
 /// The columns of one field.
-pub(crate) fn of_field<'a>(fields: &'a [ColumnKey], field: &str) -> &'a [ColumnKey] {
+fn of_field<'a>(fields: &'a [ColumnKey], field: &str) -> &'a [ColumnKey] {
     let start = fields.partition_point(|key| *key.field < *field);
     let length = fields[start..].iter().take_while(|key| *key.field == *field).count();
     &fields[start..start + length]
@@ -102,6 +102,11 @@ impl MemberColumns {
         number
     }
 
+    /// Whether some values are texts.
+    pub(crate) fn has_texts(&self) -> bool {
+        self.own.iter().any(|key| key.kind == Kind::Text)
+    }
+
     /// Whether there is a column of it at all.
     pub(crate) fn is_known(&self) -> bool {
         !self.own.is_empty() || !self.inside.is_empty()
@@ -112,37 +117,19 @@ impl MemberColumns {
         !self.inside.is_empty() || self.own.iter().any(|key| key.kind == Kind::EmptyObject)
     }
 
-    /// The values in one block of a part.
-    ///
-    /// # Errors
-    /// When the part cannot be read, or a JSON text in it is none.
-    pub(crate) fn read(&self, part: &dyn Part, block: usize, rows: usize) -> Result<ArrayRef> {
-        let there = part.columns()?;
-        let has = |key: &ColumnKey| there.binary_search(key).is_ok();
-        self.build(rows, |key| if has(key) { Ok(Some(part.read(key, block)?)) } else { Ok(None) })
-    }
-
     /// The values of so many rows, from their columns.
     ///
     /// # Errors
     /// When a column cannot be read, or a JSON text in it is none.
-    pub(crate) fn build(
-        &self,
-        rows: usize,
-        mut column: impl FnMut(&ColumnKey) -> Result<Option<ArrayRef>>,
-    ) -> Result<ArrayRef> {
-        let mut present = |key: &ColumnKey| -> Result<Option<ArrayRef>> {
-            Ok(column(key)?.filter(|array| array.null_count() < array.len()))
+    pub(crate) fn build(&self, rows: usize, column: impl Fn(&ColumnKey) -> Result<ArrayRef>) -> Result<ArrayRef> {
+        let present = |key: &ColumnKey| -> Result<Option<ArrayRef>> {
+            Ok(Some(column(key)?).filter(|array| array.null_count() < array.len()))
         };
         let mut own = Vec::new();
         for key in &self.own {
             own.extend(present(key)?.map(|array| (key.kind, array)));
         }
-        if self.as_text
-            && own.len() == 1
-            && own[0].0 == Kind::Text
-            && self.around.is_empty()
-            && self.inside.is_empty()
+        if self.as_text && own.len() == 1 && own[0].0 == Kind::Text && self.around.is_empty() && self.inside.is_empty()
         {
             return Ok(ArrayRef::clone(&own[0].1));
         }

@@ -12,5 +12,5 @@ mod source;
 
 pub(crate) use by_id::rows_by_id;
 pub(crate) use layout::{Layout, LayoutColumn, ROW_ID_COLUMN};
-pub(crate) use member::{DOCUMENT, Member, MemberColumns, member_name, of_field};
+pub(crate) use member::{DOCUMENT, Member, MemberColumns, member_name};
 pub(crate) use provider::TableScanProvider;

@@ -96,7 +96,8 @@ fn number(text: &str) -> Option<Cow<'_, str>> {
     if text.starts_with('-') && !zero {
         out.push('-');
     }
-    let digit = |at: i64| usize::try_from(at).ok().and_then(|at| all.as_bytes().get(at)).map_or('0', |b| char::from(*b));
+    let digit =
+        |at: i64| usize::try_from(at).ok().and_then(|at| all.as_bytes().get(at)).map_or('0', |b| char::from(*b));
     if before <= 0 {
         out.push('0');
     } else {
