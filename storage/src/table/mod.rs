@@ -11,6 +11,7 @@ pub(crate) mod gather;
 pub(crate) mod key;
 pub mod kind;
 pub mod part;
+pub mod place;
 pub mod rows;
 pub mod segment;
 pub mod snapshot;
@@ -19,7 +20,9 @@ pub mod wire;
 
 pub use check::{FIELDS_MAX, NAME_MAX};
 pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, TableId};
+pub use key::key_hashes;
 pub use kind::{ColumnKey, Kind, ListKind};
 pub use part::{BLOCK_ROWS, ColumnStatistics, Needle, Part};
+pub use place::RowPlace;
 pub use rows::Rows;
 pub use snapshot::{Entries, TableSnapshot, TablesView};

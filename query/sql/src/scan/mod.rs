@@ -2,6 +2,7 @@
 
 mod by_id;
 mod find;
+mod key;
 mod layout;
 mod member;
 mod mixed;

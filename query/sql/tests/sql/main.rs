@@ -4,6 +4,8 @@ mod cases;
 mod copies;
 mod documents;
 mod harness;
+mod jsonb;
+mod keys;
 mod limits;
 mod metrics;
 mod objects;

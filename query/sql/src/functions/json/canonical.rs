@@ -26,6 +26,12 @@ pub(crate) fn jsonb(text: &str) -> Result<String> {
     Ok(json.to_string())
 }
 
+/// The text of a value that a function made, as jsonb.
+pub(super) fn written(mut json: Json) -> String {
+    normalise(&mut json);
+    json.to_string()
+}
+
 /// A stored JSON text as jsonb prints it; numbers that are no numerics stay as they are written.
 pub(crate) fn jsonb_of_stored(text: &str) -> Result<String> {
     let mut json = scan::parse(text)?;
@@ -51,7 +57,7 @@ pub(crate) fn text_of(raw: &str) -> Result<Option<Cow<'_, str>>> {
 }
 
 /// Whether every number is a numeric; those that are print as such then.
-pub(super) fn normalise(json: &mut Json) -> bool {
+fn normalise(json: &mut Json) -> bool {
     match json {
         Json::Number(text) => match number(text) {
             Some(Cow::Borrowed(_)) => true,
