@@ -282,6 +282,10 @@ fn steps<'a>(expr: &'a Expr, keys: &mut Vec<String>, as_text: &mut bool) -> Opti
     match expr {
         Expr::Nested(inner) => steps(inner, keys, as_text),
         Expr::BinaryOp { left, op, right } => {
+            use BinaryOperator as Op;
+            if !matches!(op, Op::Arrow | Op::LongArrow | Op::HashArrow | Op::HashLongArrow) {
+                return None;
+            }
             let Expr::Value(value) = &**right else { return None };
             let Value::SingleQuotedString(key) = &value.value else { return None };
             let root = steps(left, keys, as_text)?;
@@ -289,10 +293,10 @@ fn steps<'a>(expr: &'a Expr, keys: &mut Vec<String>, as_text: &mut bool) -> Opti
             if *as_text {
                 return None;
             }
-            match op {
-                BinaryOperator::Arrow | BinaryOperator::LongArrow => keys.push(key.clone()),
-                BinaryOperator::HashArrow | BinaryOperator::HashLongArrow => keys.extend(plain_keys(key)?),
-                _ => return None,
+            if matches!(op, Op::Arrow | Op::LongArrow) {
+                keys.push(key.clone());
+            } else {
+                keys.extend(plain_keys(key)?);
             }
             *as_text = matches!(op, BinaryOperator::LongArrow | BinaryOperator::HashLongArrow);
             Some(root)

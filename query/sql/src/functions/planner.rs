@@ -141,9 +141,20 @@ fn compared(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> 
         let field = e.to_field(schema).map(|(_, field)| field);
         field.is_ok_and(|f| f.metadata().get(PG_TYPE).is_some_and(|t| t == "jsonb"))
     };
-    if compares && is_text(&right) && is_jsonb(&left) {
+    if !compares {
+        return (left, right);
+    }
+    // The text of an object looks like that of an array, with which a statement may compare.
+    let bare = |e: Expr| match e {
+        Expr::ScalarFunction(mut call) if call.name() == "array_text" && call.args.first().is_some_and(is_jsonb) => {
+            call.args.swap_remove(0)
+        }
+        other => other,
+    };
+    let (left, right) = (bare(left), bare(right));
+    if is_text(&right) && is_jsonb(&left) {
         (left, as_jsonb("jsonb", right))
-    } else if compares && is_text(&left) && is_jsonb(&right) {
+    } else if is_text(&left) && is_jsonb(&right) {
         (as_jsonb("jsonb", left), right)
     } else {
         (left, right)

@@ -60,9 +60,9 @@ pub(crate) fn text_of(raw: &str) -> Result<Option<Cow<'_, str>>> {
 fn normalise(json: &mut Json) -> bool {
     match json {
         Json::Number(text) => match number(text) {
-            Some(Cow::Borrowed(_)) => true,
-            Some(Cow::Owned(other)) => {
-                *text = other.into();
+            Some(printed) if *printed == **text => true,
+            Some(printed) => {
+                *text = printed.into_owned().into();
                 true
             }
             None => false,
@@ -150,6 +150,7 @@ mod tests {
             (r#" {"bb":1,"a":[1 , 2],"b":{}} "#, r#"{"a": [1, 2], "b": {}, "bb": 1}"#),
             (r#"{"a":1,"a":2}"#, r#"{"a": 2}"#),
             (r#""\u0041\/""#, r#""A/""#),
+            ("[-0, -0.0, 1e2]", "[0, 0.0, 100]"),
             ("[]", "[]"),
         ];
         for (written, form) in cases {
