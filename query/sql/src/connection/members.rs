@@ -9,20 +9,21 @@ use chronolith_storage::{
 };
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, CastKind, DataType, ExactNumberInfo, ExcludeSelectItem, Expr, Ident, ObjectName, Query, Select,
-    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TableFactor, TableWithJoins, Value, VisitMut,
-    VisitorMut, WildcardAdditionalOptions,
+    SelectItem, SelectItemQualifiedWildcardKind, SetExpr, Statement, TableFactor, TableWithJoins, Value, VisitorMut,
+    WildcardAdditionalOptions,
 };
 
 use crate::{
     error::{Result, SqlError},
-    parse::{self, ident, quoted},
+    parse::{self, ident, quoted, walk_mut},
     scan::{DOCUMENT, Member, MemberColumns, member_name},
     scope::Scope,
 };
 
 /// Finds the values of documents that a statement reads by operators, and shows them.
 pub(crate) fn find(statement: &mut Statement, scope: &Scope) {
-    let _ = statement.visit(&mut Chains { selects: Selects { scope, with: BTreeSet::new(), open: Vec::new() } });
+    let mut chains = Chains { selects: Selects { scope, with: BTreeSet::new(), open: Vec::new() } };
+    let _ = walk_mut(statement, &mut chains);
 }
 
 /// Leaves what is shown for this statement alone out of `*`.
@@ -31,7 +32,7 @@ pub(crate) fn find(statement: &mut Statement, scope: &Scope) {
 /// When two tables of one `*` show the same.
 pub(crate) fn leave_out(statement: &mut Statement, scope: &Scope) -> Result<()> {
     let mut wildcards = Wildcards { selects: Selects { scope, with: BTreeSet::new(), open: Vec::new() }, error: None };
-    let _ = statement.visit(&mut wildcards);
+    let _ = walk_mut(statement, &mut wildcards);
     wildcards.error.map_or(Ok(()), Err)
 }
 

@@ -3,11 +3,11 @@
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Statement, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Statement, VisitorMut};
 
 use crate::{
     error::{Result, SqlError},
-    parse::{ident, quoted},
+    parse::{ident, quoted, walk_mut},
 };
 
 /// Begins a name that stands for another one, which DataFusion could not tell from a column of the same name.
@@ -56,7 +56,7 @@ pub(crate) fn column_name(expr: &Expr) -> String {
 
 /// Gives the columns of a query, and of all queries in it, the names that PostgreSQL gives them.
 pub(crate) fn name_columns(statement: &mut Statement) {
-    let _ = statement.visit(&mut Inner);
+    let _ = walk_mut(statement, &mut Inner);
     let query = match statement {
         Statement::Query(query) => query,
         _ => return,

@@ -8,7 +8,7 @@ use datafusion::{
     sql::sqlparser::{
         ast::{
             CastKind, DataType as SqlType, Expr, Ident, Insert, LimitClause, ObjectName, Query, SelectItem, SetExpr,
-            Statement, Value, Visit, VisitMut, Visitor, VisitorMut, With,
+            Statement, Value, Visitor, VisitorMut, With,
         },
         dialect::PostgreSqlDialect,
         parser::Parser,
@@ -19,7 +19,7 @@ use super::{Connection, done, naming};
 use crate::{
     error::{Result, SqlError},
     outcome::Outcome,
-    parse::{self, ident, quoted},
+    parse::{self, ident, quoted, walk, walk_mut},
     session::Prepared,
     settings,
     statement::{self, explain::PLAN_COLUMN, insert::Place, set},
@@ -357,7 +357,7 @@ fn parameter_count(statement: &Statement) -> Result<usize> {
         }
     }
     let mut highest = Highest(0, None);
-    let _ = statement.visit(&mut highest);
+    let _ = walk(statement, &mut highest);
     match highest.1 {
         Some(name) => Err(SqlError::new(b"42P02", format!("there is no parameter {name}"))),
         None => Ok(highest.0),
@@ -393,7 +393,7 @@ fn casts(statement: &Statement, types: &mut Types) {
             ControlFlow::Continue(())
         }
     }
-    let _ = statement.visit(&mut Casts(types));
+    let _ = walk(statement, &mut Casts(types));
 }
 
 /// Writes the types of parameters that are known into a statement.
@@ -413,7 +413,7 @@ fn cast_parameters(statement: &mut Statement, types: &Types) {
             ControlFlow::Continue(())
         }
     }
-    let _ = VisitMut::visit(statement, &mut Cast(types));
+    let _ = walk_mut(statement, &mut Cast(types));
 }
 
 fn cast(expr: Expr, data_type: SqlType) -> Expr {

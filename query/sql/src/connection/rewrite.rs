@@ -4,13 +4,13 @@ use std::{collections::BTreeSet, ops::ControlFlow};
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, GroupByExpr, Ident, Query, SelectItem, SetExpr, Statement, TableAlias, TableFactor, Value,
-    VisitMut, VisitorMut,
+    VisitorMut,
 };
 
 use super::members;
 use crate::{
     error::{Result, SqlError},
-    parse::{self, ident, quoted},
+    parse::{self, ident, quoted, walk_mut},
     scope::Scope,
 };
 
@@ -23,15 +23,15 @@ const MOST_NESTED_VIEWS: usize = 32;
 /// When a view's query cannot be read any more, or views nest too deeply.
 pub(crate) fn relations(statement: &mut Statement, scope: &Scope) -> Result<()> {
     let mut names = Names { scope, with: BTreeSet::new(), tables: Vec::new(), depth: 0, error: None };
-    let _ = statement.visit(&mut names);
+    let _ = walk_mut(statement, &mut names);
     if let Some(error) = names.error {
         return Err(error);
     }
-    let _ = statement.visit(&mut ExistsInResult);
+    let _ = walk_mut(statement, &mut ExistsInResult);
     let mut paths = Paths { scope, tables: names.tables };
     if paths.tables.iter().any(|table| table.dynamic) {
         members::find(statement, scope);
-        let _ = statement.visit(&mut paths);
+        let _ = walk_mut(statement, &mut paths);
     }
     members::leave_out(statement, scope)
 }
@@ -108,14 +108,14 @@ impl Names<'_> {
         };
         let mut inner =
             Names { scope: self.scope, with: BTreeSet::new(), tables: Vec::new(), depth: self.depth + 1, error: None };
-        let _ = statement.visit(&mut inner);
+        let _ = walk_mut(&mut statement, &mut inner);
         if let Some(error) = inner.error {
             return Err(error);
         }
         let mut paths = Paths { scope: self.scope, tables: inner.tables };
         if paths.tables.iter().any(|table| table.dynamic) {
             members::find(&mut statement, self.scope);
-            let _ = statement.visit(&mut paths);
+            let _ = walk_mut(&mut statement, &mut paths);
         }
         let Statement::Query(query) = statement else {
             return Err(SqlError::new(b"XX001", format!("the query of view \"{name}\" cannot be read")));
@@ -204,7 +204,7 @@ impl VisitorMut for ExistsInResult {
         if let SetExpr::Select(select) = &mut *query.body {
             for item in &mut select.projection {
                 if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
-                    let _ = VisitMut::visit(expr, &mut CountInstead);
+                    let _ = walk_mut(expr, &mut CountInstead);
                 }
             }
         }

@@ -8,7 +8,7 @@ use datafusion::{
         ast::{
             DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
             Select, SelectItem, Statement, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, TypedString,
-            Value, VisitMut, VisitorMut, visit_expressions,
+            Value, Visitor, VisitorMut,
         },
         dialect::PostgreSqlDialect,
         parser::Parser,
@@ -16,10 +16,11 @@ use datafusion::{
 };
 
 use super::{asof, datetime};
+use crate::parse::{walk, walk_mut};
 
 /// Rewrites a statement in place.
 pub(super) fn statement(statement: &mut Statement) -> Result<()> {
-    match statement.visit(&mut Rewriter) {
+    match walk_mut(statement, &mut Rewriter) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
     }
@@ -296,14 +297,24 @@ fn step_as_interval(args: &mut [FunctionArg]) {
     }
 }
 
+/// Ends at the first name of a column, and at what may have one.
+struct Names;
+
+impl Visitor for Names {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
 /// Whether an argument may name columns.
 fn has_names(arg: &FunctionArg) -> bool {
     let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else { return true };
-    let names = visit_expressions(expr, |e| match e {
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    });
-    names.is_break()
+    walk(expr, &mut Names).is_break()
 }
 
 fn expression(sql: &str) -> Result<Expr> {

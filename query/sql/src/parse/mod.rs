@@ -3,6 +3,7 @@
 mod limits;
 mod names;
 mod split;
+mod walk;
 
 use datafusion::sql::sqlparser::{
     ast::{Expr, Statement},
@@ -13,6 +14,7 @@ use datafusion::sql::sqlparser::{
 
 pub(crate) use names::{ident, quoted, relation_name};
 pub(crate) use split::split;
+pub(crate) use walk::{walk, walk_mut};
 
 use crate::error::{Result, SqlError};
 

@@ -2,12 +2,12 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Statement, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, Statement, Visitor};
 
 use crate::{
     connection::Connection,
     error::{Result, SqlError},
-    parse::{self, ident, relation_name},
+    parse::{self, ident, relation_name, walk},
     stored,
 };
 
@@ -17,7 +17,7 @@ pub(crate) fn views_on(connection: &Connection, relation: &str, column: Option<&
     let reads = stored::views(&view).filter(|(_, stored)| match parse::parse(&stored.query) {
         Ok(Some(statement)) => {
             let mut reads = Reads { relation, column, relation_found: false, column_found: column.is_none() };
-            let _ = statement.visit(&mut reads);
+            let _ = walk(&statement, &mut reads);
             reads.relation_found && reads.column_found
         }
         _ => false,
@@ -44,7 +44,7 @@ pub(crate) fn check_no_view(connection: &Connection, relation: &str, column: Opt
 /// Whether a statement reads a relation.
 pub(crate) fn reads(statement: &Statement, relation: &str) -> bool {
     let mut reads = Reads { relation, column: None, relation_found: false, column_found: true };
-    let _ = statement.visit(&mut reads);
+    let _ = walk(statement, &mut reads);
     reads.relation_found
 }
 

@@ -12,13 +12,13 @@ use chronolith_storage::{
     document::{self, DocumentBuilder, DocumentOptions},
     table::{ColumnKey, ColumnType, Kind, Rows, TableSnapshot},
 };
-use datafusion::sql::sqlparser::ast::{Expr, Ident, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, VisitorMut};
 
 use super::{insert::Place, rows::Values, target::Target};
 use crate::{
     connection::Connection,
     error::{Result, SqlError},
-    parse::{ident, quoted},
+    parse::{ident, quoted, walk_mut},
     scan::{DOCUMENT, Layout, Member, rows_by_id},
     types::{assign, check_not_null},
 };
@@ -235,7 +235,7 @@ pub(crate) fn seen_rows(target: &Target, rows: &Rows) -> Result<RecordBatch> {
 /// An expression over rows in hand, in which paths are the names of columns. `relations` are what the rows are called.
 pub(crate) fn with_fields(expr: &Expr, relations: &[&str], schema: &Schema) -> Expr {
     let mut expr = expr.clone();
-    let _ = VisitMut::visit(&mut expr, &mut Fields { relations, schema });
+    let _ = walk_mut(&mut expr, &mut Fields { relations, schema });
     expr
 }
 

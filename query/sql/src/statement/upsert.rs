@@ -10,7 +10,7 @@ use arrow::{
 use chronolith_storage::{StorageError, engine::OnConflict as KeyConflict, table::Rows};
 use datafusion::{
     common::{DFSchema, ScalarValue},
-    sql::sqlparser::ast::{ConflictTarget, DoUpdate, Expr, OnConflictAction, VisitMut, VisitorMut},
+    sql::sqlparser::ast::{ConflictTarget, DoUpdate, Expr, OnConflictAction, VisitorMut},
 };
 use roaring::RoaringTreemap;
 
@@ -23,7 +23,7 @@ use super::{
 use crate::{
     connection::Connection,
     error::{Result, SqlError},
-    parse::{ident, quoted},
+    parse::{ident, quoted, walk_mut},
     types::is_json,
 };
 
@@ -192,6 +192,6 @@ fn of_target(mut expr: Expr, alias: &str, columns: &Schema) -> Expr {
             ControlFlow::Continue(())
         }
     }
-    let _ = VisitMut::visit(&mut expr, &mut Qualify(alias, columns));
+    let _ = walk_mut(&mut expr, &mut Qualify(alias, columns));
     expr
 }

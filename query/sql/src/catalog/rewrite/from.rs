@@ -5,10 +5,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     AccessExpr, Expr, Function, FunctionArg, FunctionArgExpr, Ident, JoinConstraint, JoinOperator, ObjectNamePart,
-    Select, TableAlias, TableFactor, Value, ValueWithSpan, VisitMut, VisitorMut,
+    Select, TableAlias, TableFactor, Value, ValueWithSpan, VisitorMut,
 };
 
 use super::{names::ident_name, query, scopes, select};
+use crate::parse::walk_mut;
 use crate::{
     catalog::functions,
     error::{Result, SqlError},
@@ -230,7 +231,7 @@ fn absorb(select: &mut Select) -> Result<()> {
         }
     }
     let names: Vec<String> = items.into_iter().map(|(name, _)| name).collect();
-    let _ = select.visit(&mut Rename { call: &call.alias, names: &names, owner: &owner, prefix: &prefix });
+    let _ = walk_mut(select, &mut Rename { call: &call.alias, names: &names, owner: &owner, prefix: &prefix });
     // There may be another.
     absorb(select)
 }

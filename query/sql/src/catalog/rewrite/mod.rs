@@ -14,12 +14,13 @@ mod unnested;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::{
-    ast::{BinaryOperator, Expr, Query, Select, SetExpr, Statement, Value, ValueWithSpan, VisitMut, VisitorMut},
+    ast::{BinaryOperator, Expr, Query, Select, SetExpr, Statement, Value, ValueWithSpan, VisitorMut},
     dialect::PostgreSqlDialect,
     parser::Parser,
 };
 
 use crate::error::{Result, SqlError};
+use crate::parse::walk_mut;
 
 /// Rewrites a statement.
 ///
@@ -38,8 +39,8 @@ pub(super) fn rewrite(statement: &mut Statement) -> Result<()> {
     run(statement, &mut from::Functions)
 }
 
-fn run<V: VisitorMut<Break = SqlError>>(statement: &mut Statement, visitor: &mut V) -> Result<()> {
-    match statement.visit(visitor) {
+fn run(statement: &mut Statement, visitor: &mut dyn VisitorMut<Break = SqlError>) -> Result<()> {
+    match walk_mut(statement, visitor) {
         ControlFlow::Continue(()) => Ok(()),
         ControlFlow::Break(error) => Err(error),
     }

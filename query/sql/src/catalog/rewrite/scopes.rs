@@ -6,7 +6,7 @@ use std::{
 };
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor, TableWithJoins, Visit, Visitor,
+    Expr, ObjectNamePart, Query, Select, SelectItem, Statement, TableFactor, TableWithJoins, Visitor,
 };
 
 use super::names::ident_name;
@@ -14,6 +14,7 @@ use crate::catalog::{
     entries::namespace,
     shape::{Shape, shape},
 };
+use crate::parse::walk;
 
 /// The names of all WITH clauses of a statement.
 pub(super) fn ctes(statement: &Statement) -> HashSet<String> {
@@ -27,7 +28,7 @@ pub(super) fn ctes(statement: &Statement) -> HashSet<String> {
         }
     }
     let mut ctes = Ctes(HashSet::new());
-    let _ = statement.visit(&mut ctes);
+    let _ = walk(statement, &mut ctes);
     ctes.0
 }
 
@@ -44,7 +45,7 @@ impl Relations {
     pub(super) fn of(statement: &Statement) -> Self {
         let mut relations = Self { aliases: HashMap::new(), foreign: false };
         let mut visitor = Collect { ctes: ctes(statement), relations: &mut relations };
-        let _ = statement.visit(&mut visitor);
+        let _ = walk(statement, &mut visitor);
         relations
     }
 
@@ -213,6 +214,6 @@ pub(super) fn columns(expr: &Expr) -> Vec<Expr> {
         }
     }
     let mut columns = Columns(Vec::new());
-    let _ = expr.visit(&mut columns);
+    let _ = walk(expr, &mut columns);
     columns.0
 }

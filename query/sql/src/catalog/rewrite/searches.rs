@@ -3,10 +3,11 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, OrderByKind, Query, Select, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, OrderByKind, Query, Select, VisitorMut};
 
 use super::{bare, expr, subqueries::is_correlated};
 use crate::error::{Result, SqlError};
+use crate::parse::walk_mut;
 
 /// The pass.
 pub(super) struct Searches;
@@ -16,7 +17,7 @@ impl VisitorMut for Searches {
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<SqlError> {
         for item in &mut select.projection {
-            item.visit(&mut Members { depth: 0 })?;
+            walk_mut(item, &mut Members { depth: 0 })?;
         }
         ControlFlow::Continue(())
     }
@@ -24,7 +25,7 @@ impl VisitorMut for Searches {
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<SqlError> {
         if let Some(OrderByKind::Expressions(parts)) = query.order_by.as_mut().map(|order| &mut order.kind) {
             for part in parts {
-                part.expr.visit(&mut Members { depth: 0 })?;
+                walk_mut(&mut part.expr, &mut Members { depth: 0 })?;
             }
         }
         ControlFlow::Continue(())

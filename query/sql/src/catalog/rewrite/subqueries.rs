@@ -9,10 +9,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, Expr, Function, FunctionArguments, GroupByExpr, OrderByKind, Query, Select, SelectItem,
-    TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    TableFactor, Visitor, VisitorMut,
 };
 
 use super::{bare, conjunction, conjuncts, expr, query, scopes, select, select_mut, truth, unnested};
+use crate::parse::{walk, walk_mut};
 use crate::{
     catalog::provider::is_always_empty,
     error::{Result, SqlError},
@@ -31,10 +32,10 @@ impl VisitorMut for Subqueries<'_> {
         if has_no_rows(select) {
             let mut never = Never;
             for item in &mut select.projection {
-                item.visit(&mut never)?;
+                walk_mut(item, &mut never)?;
             }
             if let Some(selection) = &mut select.selection {
-                selection.visit(&mut never)?;
+                walk_mut(selection, &mut never)?;
             }
         }
         ControlFlow::Continue(())
@@ -129,7 +130,7 @@ pub(super) fn is_correlated(query: &Query) -> bool {
         }
     }
     let mut correlated = Correlated { inside: Vec::new(), found: false };
-    let _ = query.visit(&mut correlated);
+    let _ = walk(query, &mut correlated);
     correlated.found
 }
 
@@ -169,7 +170,7 @@ fn aggregate(query: &Query) -> Option<String> {
         }
     }
     let mut find = Find(None);
-    let _ = value.visit(&mut find);
+    let _ = walk(value, &mut find);
     find.0
 }
 
@@ -295,7 +296,7 @@ fn replace(expr: &mut Expr, from: &Expr, to: &Expr) {
             ControlFlow::Continue(())
         }
     }
-    let _ = expr.visit(&mut Replace(from, to));
+    let _ = walk_mut(expr, &mut Replace(from, to));
 }
 
 /// `ARRAY(SELECT ...)` as an aggregate.

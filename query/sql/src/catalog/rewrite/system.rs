@@ -5,9 +5,10 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, SelectItem, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, SelectItem, VisitorMut};
 
 use super::{expr, names::ident_name, scopes};
+use crate::parse::walk_mut;
 use crate::{catalog::shape::PG_CATALOG, error::SqlError};
 
 /// The pass. Inner queries come first, so that a name means the nearest relation.
@@ -37,7 +38,7 @@ impl VisitorMut for System {
             }
         }
         let mut numbers = numbers;
-        select.visit(&mut numbers)
+        walk_mut(select, &mut numbers)
     }
 }
 
