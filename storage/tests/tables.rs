@@ -206,13 +206,13 @@ fn keys_are_found_in_segments() {
     late.insert(table, rows(&[user(16_000)]), OnConflict::Refuse).unwrap();
     insert(&engine, &[user(16_000)], OnConflict::Refuse);
     engine.flush().unwrap();
-    assert!(matches!(late.commit(), Err(chronolith_storage::StorageError::Conflict { .. })));
+    assert!(matches!(late.commit(), Err(StorageError::Conflict { .. })));
     // A row that a merge took out cannot be deleted again.
     let mut late = engine.begin();
     late.insert(table, rows(&[user(16_000)]), OnConflict::Replace).unwrap();
     insert(&engine, &[user(16_000)], OnConflict::Replace);
     engine.compact().unwrap();
-    assert!(matches!(late.commit(), Err(chronolith_storage::StorageError::Conflict { .. })));
+    assert!(matches!(late.commit(), Err(StorageError::Conflict { .. })));
     let mut unhurt = engine.begin();
     unhurt.insert(table, rows(&[user(9)]), OnConflict::Replace).unwrap();
     engine.compact().unwrap();
@@ -293,7 +293,7 @@ fn a_backup_opens_and_a_reader_beside_the_owner_sees_what_is_committed() {
     assert!(reader.begin().commit().is_ok());
     let mut t = reader.begin();
     t.put_entry("view", "v", None);
-    assert!(matches!(t.commit(), Err(chronolith_storage::StorageError::ReadOnly)));
+    assert!(matches!(t.commit(), Err(StorageError::ReadOnly)));
     let dir = PathBuf::from("/data/snapshots").join(name);
     let backup = Engine::open(EngineOptions { dir, ..disk.options() }).unwrap();
     assert_eq!(shown(&backup.tables()), expected((0..100).filter(|id| *id != 1).map(user)));

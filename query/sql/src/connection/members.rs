@@ -89,8 +89,8 @@ impl Selects<'_> {
                         continue;
                     };
                     let renames = alias.as_ref().is_some_and(|alias| !alias.columns.is_empty());
-                    let is_table = !renames && !(name.0.len() == 1 && self.with.contains(&relation));
-                    let table = if is_table { self.scope.table(&relation) } else { None };
+                    let is_other = renames || (name.0.len() == 1 && self.with.contains(&relation));
+                    let table = if is_other { None } else { self.scope.table(&relation) };
                     out.push(Factor { called: called(alias, &relation), table });
                 }
                 TableFactor::NestedJoin { table_with_joins, alias: None } => self.add(table_with_joins, out),

@@ -209,7 +209,7 @@ pub(crate) async fn run(
 pub(crate) fn write(connection: &mut Connection, target: &Target, ids: &RoaringTreemap, rows: &Rows) -> Result<usize> {
     let table = target.definition().id;
     let transaction = connection.transaction()?;
-    transaction.delete(table, &ids)?;
+    transaction.delete(table, ids)?;
     let done = transaction.insert(table, rows.clone(), KeyConflict::Refuse);
     done.map_err(|e| told_of_change(connection, e, target, ids))?;
     Ok(rows.len())

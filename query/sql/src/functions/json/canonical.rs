@@ -67,13 +67,22 @@ fn normalise(json: &mut Json) -> bool {
             }
             None => false,
         },
-        Json::Array(values) => values.iter_mut().fold(true, |all, value| normalise(value) && all),
+        Json::Array(values) => normalise_all(values.iter_mut()),
         Json::Object(fields) => {
             fields.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
-            fields.iter_mut().fold(true, |all, (_, value)| normalise(value) && all)
+            normalise_all(fields.iter_mut().map(|(_, value)| value))
         }
         Json::Null | Json::Bool(_) | Json::String(_) => true,
     }
+}
+
+/// The same for many: all of them are done, whatever one is.
+fn normalise_all<'j>(values: impl Iterator<Item = &'j mut Json>) -> bool {
+    let mut all = true;
+    for value in values {
+        all &= normalise(value);
+    }
+    all
 }
 
 /// A number of JSON as a numeric prints it: without an exponent, with the digits behind the point that were written.
