@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use arrow_array::{ArrayRef, Int64Array, StringViewArray, TimestampNanosecondArray};
 use chronolith_storage::{
+    StorageError,
     clock::VirtualClock,
     engine::{Engine, EngineOptions, OnConflict},
     table::{ColumnDefinition, ColumnId, ColumnKey, ColumnType, Kind, Rows, TableDefinition, TableId, TablesView},
@@ -205,13 +206,13 @@ fn keys_are_found_in_segments() {
     late.insert(table, rows(&[user(16_000)]), OnConflict::Refuse).unwrap();
     insert(&engine, &[user(16_000)], OnConflict::Refuse);
     engine.flush().unwrap();
-    assert!(matches!(late.commit(), Err(chronolith_storage::StorageError::Conflict { .. })));
+    assert!(matches!(late.commit(), Err(StorageError::Conflict { .. })));
     // A row that a merge took out cannot be deleted again.
     let mut late = engine.begin();
     late.insert(table, rows(&[user(16_000)]), OnConflict::Replace).unwrap();
     insert(&engine, &[user(16_000)], OnConflict::Replace);
     engine.compact().unwrap();
-    assert!(matches!(late.commit(), Err(chronolith_storage::StorageError::Conflict { .. })));
+    assert!(matches!(late.commit(), Err(StorageError::Conflict { .. })));
     let mut unhurt = engine.begin();
     unhurt.insert(table, rows(&[user(9)]), OnConflict::Replace).unwrap();
     engine.compact().unwrap();
@@ -292,7 +293,7 @@ fn a_backup_opens_and_a_reader_beside_the_owner_sees_what_is_committed() {
     assert!(reader.begin().commit().is_ok());
     let mut t = reader.begin();
     t.put_entry("view", "v", None);
-    assert!(matches!(t.commit(), Err(chronolith_storage::StorageError::ReadOnly)));
+    assert!(matches!(t.commit(), Err(StorageError::ReadOnly)));
     let dir = PathBuf::from("/data/snapshots").join(name);
     let backup = Engine::open(EngineOptions { dir, ..disk.options() }).unwrap();
     assert_eq!(shown(&backup.tables()), expected((0..100).filter(|id| *id != 1).map(user)));
@@ -357,4 +358,65 @@ fn many_small_commits_leave_few_parts() {
     drop(engine);
     let parts = disk.open().tables().table("users").unwrap().parts.len();
     assert!(parts <= 25, "{parts} parts after a restart");
+}
+
+/// Writes one sample of a series of this name.
+fn sample(engine: &Engine, name: &str, at: i64) -> chronolith_storage::Result<()> {
+    engine.append(|appender| {
+        let id = appender.series(&[("__name__", name)], None)?;
+        appender.float(id, at, 1.0, 0).unwrap();
+        Ok(())
+    })
+}
+
+#[test]
+fn retention_by_size_drops_the_oldest_of_samples_and_events() {
+    let disk = Disk::new();
+    let engine = disk.open();
+    make(&engine);
+    insert(&engine, &(0..50).map(user).collect::<Vec<_>>(), OnConflict::Refuse);
+    engine.flush().unwrap();
+    let oldest = engine.stats().table_segment_bytes;
+    let newer: Vec<i64> = (1_000..1_500).collect();
+    sample(&engine, "up", 100 * DAY + 500_000).unwrap();
+    engine.flush().unwrap();
+    let samples = engine.stats().segment_bytes;
+    insert(&engine, &newer.iter().copied().map(user).collect::<Vec<_>>(), OnConflict::Refuse);
+    engine.flush().unwrap();
+    let newest = engine.stats().table_segment_bytes - oldest;
+    let mut transaction = engine.begin();
+    let id =
+        transaction.create_table(TableDefinition { name: "timeless".to_owned(), time: None, ..users() }).unwrap().id;
+    transaction.insert(id, rows(&[user(7)]), OnConflict::Refuse).unwrap();
+    transaction.commit().unwrap();
+    engine.flush().unwrap();
+    drop(engine);
+    let with_limit = |limit: u64| {
+        let engine = Engine::open(EngineOptions { retention_bytes: Some(limit), ..disk.options() }).unwrap();
+        engine.enforce_retention().unwrap();
+        let left = (shown(&engine.tables()).len(), engine.stats().segments);
+        assert_eq!(engine.tables().table("timeless").unwrap().len(), 1, "no row of it is the oldest");
+        left
+    };
+    assert_eq!(with_limit(oldest + samples + newest), (550, 1), "all of it fits");
+    assert_eq!(with_limit(oldest + samples + newest - 1), (500, 1));
+    assert_eq!(with_limit(samples + newest), (500, 1));
+    assert_eq!(with_limit(newest), (500, 0));
+    assert_eq!(with_limit(1), (0, 0));
+}
+
+#[test]
+fn rows_in_memory_count_in_the_memory_budget() {
+    let disk = Disk::new();
+    let options = EngineOptions { memory_budget: 300_000, cache_bytes: 0, ..disk.options() };
+    let engine = Engine::open(options).unwrap();
+    make(&engine);
+    sample(&engine, "before", 100 * DAY).unwrap();
+    insert(&engine, &(0..10_000).map(user).collect::<Vec<_>>(), OnConflict::Refuse);
+    assert!(engine.stats().table_memory_bytes > 300_000);
+    let refused = sample(&engine, "another", 100 * DAY).unwrap_err();
+    assert!(matches!(refused, StorageError::OverBudget { budget_bytes: 300_000, .. }), "{refused}");
+    sample(&engine, "before", 100 * DAY + 1).unwrap();
+    engine.flush().unwrap();
+    sample(&engine, "another", 100 * DAY).unwrap();
 }

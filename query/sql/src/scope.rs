@@ -21,7 +21,7 @@ use crate::{
     metrics::{MetricTable, metric_names, metric_schema},
     objects::{IndexInfo, Objects, Relation, RelationKind},
     rollup,
-    scan::{Layout, TableScanProvider},
+    scan::{Layout, Member, TableScanProvider},
     stored::{self, StoredIndex, StoredView},
 };
 
@@ -42,6 +42,8 @@ struct Now {
     row_ids: Option<String>,
     /// The highest row id that a rollup's query reads of its source.
     until: Option<u64>,
+    /// By table, the values of its documents that this statement reads, by the names that it gives them.
+    members: BTreeMap<String, BTreeMap<String, Member>>,
     layouts: BTreeMap<String, CachedLayout>,
 }
 
@@ -73,6 +75,7 @@ impl Scope {
         now.view = view;
         now.row_ids = None;
         now.until = None;
+        now.members.clear();
     }
 
     /// The tables that are seen.
@@ -103,6 +106,16 @@ impl Scope {
         view.table(&rollup::find(&view, rollup)?.source).cloned()
     }
 
+    /// Shows a value of a dynamic table's documents as a column of this name, until the statement ends.
+    pub(crate) fn show_member(&self, table: &str, name: &str, member: Member) {
+        self.now().members.entry(table.to_owned()).or_default().insert(name.to_owned(), member);
+    }
+
+    /// The values of a table's documents that are shown beside its columns.
+    pub(crate) fn members(&self, table: &str) -> BTreeMap<String, Member> {
+        self.now().members.get(table).cloned().unwrap_or_default()
+    }
+
     /// The view of this name.
     pub(crate) fn stored_view(&self, name: &str) -> Option<StoredView> {
         stored::view(&self.view(), name)
@@ -118,7 +131,7 @@ impl Scope {
         {
             return Arc::clone(&cached.layout);
         }
-        let layout = Arc::new(Layout::new(table, false));
+        let layout = Arc::new(Layout::new(table, &BTreeMap::new(), false));
         let cached = CachedLayout {
             definition: Arc::clone(&table.definition),
             fields: Arc::clone(&table.fields),
@@ -132,17 +145,25 @@ impl Scope {
         let now = self.now();
         let with_row_ids = now.row_ids.as_deref() == Some(name);
         let until = now.until.unwrap_or(u64::MAX);
+        let members = now.members.get(name).cloned().unwrap_or_default();
         drop(now);
         if let Some(source) = self.rollup_source(name) {
             let from = match name.strip_prefix(rollup::AFTER) {
                 Some(rollup) => rollup::State::read(&self.view(), source.definition.id, rollup).ok()?.watermark() + 1,
                 None => 0,
             };
-            let layout = self.layout(&source);
+            let layout = match members.is_empty() {
+                true => self.layout(&source),
+                false => Arc::new(Layout::new(&source, &members, false)),
+            };
             return Some(Arc::new(TableScanProvider::new(source, layout).with_ids(from..=until)));
         }
         let table = self.table(name)?;
-        let layout = if with_row_ids { Arc::new(Layout::new(&table, true)) } else { self.layout(&table) };
+        let layout = if with_row_ids || !members.is_empty() {
+            Arc::new(Layout::new(&table, &members, with_row_ids))
+        } else {
+            self.layout(&table)
+        };
         Some(Arc::new(TableScanProvider::new(table, layout)))
     }
 }

@@ -80,7 +80,8 @@ pub struct EngineOptions {
     pub cache_bytes: usize,
     /// Samples older than this many milliseconds are refused, and dropped with their segment. `None`: kept for good.
     pub retention_ms: Option<i64>,
-    /// When segments hold more bytes than this, the oldest are dropped. `None`: no limit.
+    /// When segments of samples, and of tables with a time column, hold more bytes than this, the oldest are dropped.
+    /// `None`: no limit.
     pub retention_bytes: Option<u64>,
     /// Samples further ahead of the clock than this many milliseconds are refused.
     pub future_limit_ms: i64,

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use super::{Inner, flush::exclusive, state::LiveSegment};
+use super::{Inner, flush::exclusive, state::LiveSegment, tables::events::LiveEvents};
 use crate::{
     Result,
-    catalog::CatalogEdit,
+    catalog::{CatalogEdit, SegmentRecord},
     memtable::{read_lock, write_lock},
 };
 
@@ -45,7 +45,8 @@ impl Inner {
         ahead_ms <= CLOCK_JUMP_MS
     }
 
-    /// Drops what is older than the retention, then the oldest segments while there are too many bytes.
+    /// Drops what is older than the retention, then the oldest segments, of samples and of events, while there are too many
+    /// bytes. Tables without a time column have no oldest rows: they neither count nor go.
     ///
     /// "Older" is measured from the newest stored sample or the clock, whichever is earlier: when samples stop coming, or
     /// the clock is wrong, nothing is lost.
@@ -64,7 +65,9 @@ impl Inner {
             drop_ids.extend(segments.iter().filter(|s| s.record.range.end < oldest_kept).map(|s| s.record.id));
         }
         if let Some(limit) = self.options.retention_bytes {
-            drop_ids.extend(over_limit(&segments, &drop_ids, limit));
+            let (samples, events) = over_limit(&segments, &drop_ids, self.timed_events(), limit);
+            drop_ids.extend(samples);
+            events.iter().try_for_each(|live| self.drop_timed(live))?;
         }
         if drop_ids.is_empty() {
             return Ok(());
@@ -80,18 +83,43 @@ impl Inner {
     }
 }
 
-/// The oldest segments, beside those dropped already, that have to go for the others to fit.
-fn over_limit(segments: &[Arc<LiveSegment>], dropped: &[u64], limit: u64) -> Vec<u64> {
-    let mut kept: Vec<_> = segments.iter().filter(|s| !dropped.contains(&s.record.id)).collect();
-    kept.sort_by_key(|s| (s.record.range.end, s.record.id));
-    let mut bytes: u64 = kept.iter().map(|s| s.record.file_len).sum();
-    let mut over = Vec::new();
+/// A segment that may go.
+enum Timed<'s> {
+    Samples(&'s LiveSegment),
+    Events(Arc<LiveEvents>),
+}
+
+impl Timed<'_> {
+    fn record(&self) -> &SegmentRecord {
+        match self {
+            Self::Samples(live) => &live.record,
+            Self::Events(live) => &live.record,
+        }
+    }
+}
+
+/// The oldest segments, beside those dropped already, that have to go for the others to fit: the numbers of those of
+/// samples, and those of events.
+fn over_limit(
+    segments: &[Arc<LiveSegment>],
+    dropped: &[u64],
+    events: Vec<Arc<LiveEvents>>,
+    limit: u64,
+) -> (Vec<u64>, Vec<Arc<LiveEvents>>) {
+    let kept = segments.iter().filter(|s| !dropped.contains(&s.record.id)).map(|live| Timed::Samples(live));
+    let mut kept: Vec<Timed<'_>> = kept.chain(events.into_iter().map(Timed::Events)).collect();
+    kept.sort_by_key(|live| (live.record().range.end, live.record().id));
+    let mut bytes: u64 = kept.iter().map(|live| live.record().file_len).sum();
+    let (mut samples_over, mut events_over) = (Vec::new(), Vec::new());
     for live in kept {
         if bytes <= limit {
             break;
         }
-        bytes -= live.record.file_len;
-        over.push(live.record.id);
+        bytes -= live.record().file_len;
+        match live {
+            Timed::Samples(live) => samples_over.push(live.record.id),
+            Timed::Events(live) => events_over.push(live),
+        }
     }
-    over
+    (samples_over, events_over)
 }

@@ -178,11 +178,21 @@ impl Part for RowBatch {
         Ok(UInt64Array::from_iter_values(first..first + len as u64))
     }
 
+    fn block_row_ids(&self, block: usize) -> Result<RangeInclusive<u64>> {
+        let (start, len) = span(self.rows.len(), block)?;
+        let first = self.first + start as u64;
+        Ok(first..=first + (len as u64).saturating_sub(1))
+    }
+
     fn row_id_bounds(&self) -> RangeInclusive<u64> {
         self.first..=self.end().saturating_sub(1)
     }
 
     fn find(&self, _: &ColumnKey, _: &Needle<'_>) -> Result<Option<RoaringBitmap>> {
+        Ok(None)
+    }
+
+    fn find_key(&self, _: u64) -> Result<Option<RoaringBitmap>> {
         Ok(None)
     }
 }

@@ -8,6 +8,7 @@ use arrow_array::{
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
+    definition::TableDefinition,
     kind::{ColumnKey, Kind},
     rows::Rows,
 };
@@ -80,6 +81,18 @@ impl Keys {
 /// The hash by which segments look a key up.
 pub(crate) fn key_hash(key: &[u8]) -> u64 {
     xxh3_64(key)
+}
+
+/// The hashes by which [`Part::find_key`](super::Part::find_key) finds rows, of the keys of rows that have the primary key's
+/// columns. `None` for a row without a value in one of them, which no other row is equal to.
+///
+/// # Errors
+/// When a column has another kind than the table's.
+pub fn key_hashes(definition: &TableDefinition, rows: &Rows) -> Result<Vec<Option<u64>>> {
+    let columns: Vec<ColumnKey> =
+        definition.primary_key.iter().filter_map(|id| definition.column(*id)?.key()).collect();
+    let keys = Keys::of(&columns, rows)?;
+    Ok(keys.iter().map(|key| (!key.is_empty()).then(|| key_hash(key))).collect())
 }
 
 /// One row's key as text, for messages.

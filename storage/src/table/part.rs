@@ -53,6 +53,12 @@ pub trait Part: Send + Sync + Debug {
     /// When a block cannot be read or its checksum does not fit.
     fn row_ids(&self, block: usize) -> Result<UInt64Array>;
 
+    /// Bounds of the row ids of one block, which may be wider than they are.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn block_row_ids(&self, block: usize) -> Result<RangeInclusive<u64>>;
+
     /// The lowest and the highest row id.
     fn row_id_bounds(&self) -> RangeInclusive<u64>;
 
@@ -61,6 +67,13 @@ pub trait Part: Send + Sync + Debug {
     /// # Errors
     /// When the index cannot be read.
     fn find(&self, key: &ColumnKey, needle: &Needle<'_>) -> Result<Option<RoaringBitmap>>;
+
+    /// The ordinals of all rows that may have the primary key of this hash, as [`key_hashes`](super::key_hashes) gives it: a
+    /// superset. `None` when no index can tell.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    fn find_key(&self, hash: u64) -> Result<Option<RoaringBitmap>>;
 }
 
 /// What an index is asked for.

@@ -2,6 +2,7 @@
 
 mod cursors;
 mod dispatch;
+mod members;
 pub(crate) mod naming;
 mod plan;
 mod prepare;

@@ -159,8 +159,10 @@ impl Connection {
             }
             Statement::Update(update) => {
                 let target = statement::update::find(self, &update.table, "UPDATE")?;
-                for (id, expr) in statement::update::assignments(&target, &update.assignments)? {
-                    if let (Some(column), Some(number)) = (target.definition().column(id), placeholder(&expr)) {
+                for (place, expr) in statement::update::assignments(&target, &update.assignments)? {
+                    if let (Place::Column(id), Some(number)) = (place, placeholder(&expr))
+                        && let Some(column) = target.definition().column(id)
+                    {
                         learn(types, number, &column.column_type)?;
                     }
                 }

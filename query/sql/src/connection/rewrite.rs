@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     VisitorMut,
 };
 
+use super::members;
 use crate::{
     error::{Result, SqlError},
     parse::{self, ident, quoted, walk_mut},
@@ -30,9 +31,10 @@ pub(crate) fn relations(statement: &mut Statement, scope: &Scope) -> Result<()> 
     let _ = walk_mut(statement, &mut ExistsInResult);
     let mut paths = Paths { scope, tables: names.tables };
     if paths.tables.iter().any(|table| table.dynamic) {
+        members::find(statement, scope);
         let _ = walk_mut(statement, &mut paths);
     }
-    Ok(())
+    members::leave_out(statement, scope)
 }
 
 /// A table that the statement reads.
@@ -123,6 +125,7 @@ impl Names<'_> {
         }
         let mut paths = Paths { scope: self.scope, tables: inner.tables };
         if paths.tables.iter().any(|table| table.dynamic) {
+            members::find(&mut statement, self.scope);
             let _ = walk_mut(&mut statement, &mut paths);
         }
         let Statement::Query(query) = statement else {
@@ -167,6 +170,16 @@ impl Paths<'_> {
     }
 
     fn field(&self, tables: &[Read], path: &[Ident]) -> Option<Ident> {
+        // A column of another table may be what is meant.
+        let declared = |table: &Read, name: &str| {
+            let snapshot = self.scope.table(&table.name);
+            snapshot.is_some_and(|s| !table.dynamic && s.definition.column_named(name).is_some())
+        };
+        if let [name] = path
+            && tables.iter().any(|table| declared(table, &ident(name)))
+        {
+            return None;
+        }
         tables.iter().find_map(|table| self.field_of(table, path))
     }
 
@@ -181,7 +194,14 @@ impl Paths<'_> {
         let written = written.join(".");
         let folded: Vec<String> = path.iter().map(ident).collect();
         let folded = folded.join(".");
-        [written, folded].into_iter().find(|name| layout.schema.index_of(name).is_ok()).map(|name| quoted(&name))
+        let names = [written, folded];
+        if let Some(name) = names.iter().find(|name| layout.schema.index_of(name).is_ok()) {
+            return Some(quoted(name));
+        }
+        // An object has no column; it is shown as one.
+        let (name, member) = names.iter().find_map(|name| Some((name, members::object(&snapshot, name)?)))?;
+        self.scope.show_member(&table.name, name, member);
+        Some(quoted(name))
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use arrow::datatypes::DataType;
 use datafusion::{
-    common::{DFSchema, Result, not_impl_err, plan_err},
+    common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err},
     functions_aggregate::{
         array_agg::array_agg_udaf,
         bool_and_or::bool_and_udaf,
@@ -31,8 +31,10 @@ pub(super) fn aggregates() -> Vec<AggregateUDF> {
         AggregateUDF::new_from_impl(Marker { name, aliases, signature: Signature::variadic_any(Volatility::Immutable) })
     };
     vec![
-        marker("jsonb_agg", &["json_agg"]),
-        marker("jsonb_object_agg", &["json_object_agg"]),
+        marker("jsonb_agg", &[]),
+        marker("json_agg", &[]),
+        marker("jsonb_object_agg", &[]),
+        marker("json_object_agg", &[]),
         marker("first", &[]),
         marker("last", &[]),
         marker("every", &[]),
@@ -124,9 +126,45 @@ fn days(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Op
     }
 }
 
+/// What an aggregate of this name collected: jsonb has one form.
+fn as_jsonb(name: &str, collected: Expr) -> Expr {
+    if name.starts_with("jsonb") { json::jsonb_in().udf().call(vec![collected]) } else { collected }
+}
+
+/// A literal that is compared with jsonb is jsonb, and is compared in its one form.
+fn compared(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
+    use BinaryOperator as Op;
+    let compares = matches!(op, Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq);
+    let is_text =
+        |e: &Expr| matches!(e, Expr::Literal(ScalarValue::Utf8(Some(_)) | ScalarValue::Utf8View(Some(_)), None));
+    let is_jsonb = |e: &Expr| {
+        let field = e.to_field(schema).map(|(_, field)| field);
+        field.is_ok_and(|f| f.metadata().get(PG_TYPE).is_some_and(|t| t == "jsonb"))
+    };
+    if !compares {
+        return (left, right);
+    }
+    // The text of an object looks like that of an array, with which a statement may compare.
+    let bare = |e: Expr| match e {
+        Expr::ScalarFunction(mut call) if call.name() == "array_text" && call.args.first().is_some_and(is_jsonb) => {
+            call.args.swap_remove(0)
+        }
+        other => other,
+    };
+    let (left, right) = (bare(left), bare(right));
+    if is_text(&right) && is_jsonb(&left) {
+        (left, as_jsonb("jsonb", right))
+    } else if is_text(&left) && is_jsonb(&right) {
+        (as_jsonb("jsonb", left), right)
+    } else {
+        (left, right)
+    }
+}
+
 impl ExprPlanner for Planner {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
+        let (left, right) = compared(&op, left, right, schema);
         if let Some(planned) = days(&op, &left, &right, schema) {
             return Ok(PlannerResult::Planned(planned));
         }
@@ -191,13 +229,13 @@ impl ExprPlanner for Planner {
         };
         let args = std::mem::take(&mut raw.args);
         let planned = match (name.as_str(), <[Expr; 2]>::try_from(args.clone())) {
-            ("jsonb_agg", _) if args.len() == 1 => {
+            ("jsonb_agg" | "json_agg", _) if args.len() == 1 => {
                 let pairs = args.into_iter().map(|value| json::pair().call(vec![value.clone(), value])).collect();
-                json::of_list().call(vec![aggregate(array_agg_udaf(), pairs, raw)])
+                as_jsonb(&name, json::of_list().call(vec![aggregate(array_agg_udaf(), pairs, raw)]))
             }
-            ("jsonb_object_agg", Ok([key, value])) => {
+            ("jsonb_object_agg" | "json_object_agg", Ok([key, value])) => {
                 let pair = json::pair().call(vec![key, value]);
-                json::of_pairs().call(vec![aggregate(array_agg_udaf(), vec![pair], raw)])
+                as_jsonb(&name, json::of_pairs().call(vec![aggregate(array_agg_udaf(), vec![pair], raw)]))
             }
             ("first" | "last", Ok([value, time])) => {
                 if !raw.order_by.is_empty() {
@@ -215,7 +253,7 @@ impl ExprPlanner for Planner {
             }
             ("every", _) if args.len() == 1 => aggregate(bool_and_udaf(), args, raw),
             ("first" | "last", _) => return plan_err!("{name} takes a value and a time"),
-            ("jsonb_object_agg", _) => return plan_err!("{name} takes a key and a value"),
+            ("jsonb_object_agg" | "json_object_agg", _) => return plan_err!("{name} takes a key and a value"),
             _ => return plan_err!("{name} takes one argument, not {}", args.len()),
         };
         Ok(PlannerResult::Planned(planned))

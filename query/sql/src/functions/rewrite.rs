@@ -7,8 +7,8 @@ use datafusion::{
     sql::sqlparser::{
         ast::{
             DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-            Select, SelectItem, Statement, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, Value,
-            Visitor, VisitorMut,
+            Select, SelectItem, Statement, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, TypedString,
+            Value, Visitor, VisitorMut,
         },
         dialect::PostgreSqlDialect,
         parser::Parser,
@@ -126,6 +126,16 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
         // FLOAT is a double in PostgreSQL, and REAL is not.
         Expr::Cast { data_type, .. } if matches!(data_type, DataType::Float(ExactNumberInfo::None)) => {
             *data_type = DataType::DoublePrecision;
+        }
+        Expr::Cast { data_type: to @ (DataType::JSON | DataType::JSONB), .. }
+        | Expr::TypedString(TypedString { data_type: to @ (DataType::JSON | DataType::JSONB), .. }) => {
+            let read = expression(if *to == DataType::JSON { "json_in(NULL)" } else { "jsonb_in(NULL)" })?;
+            let cast = std::mem::replace(expr, read);
+            if let Expr::Function(function) = expr
+                && let FunctionArguments::List(list) = &mut function.args
+            {
+                list.args = vec![FunctionArg::Unnamed(FunctionArgExpr::Expr(cast))];
+            }
         }
         _ => {}
     }

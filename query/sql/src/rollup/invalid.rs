@@ -18,7 +18,7 @@ use crate::{
     connection::Connection,
     error::{Result, SqlError},
     parse::parse_expr,
-    scan::{LayoutColumn, column_by_id},
+    scan::{LayoutColumn, rows_by_id},
     types::query_field,
 };
 
@@ -131,7 +131,10 @@ impl StoredRollup {
         };
         let field = query_field(&self.column, &column.column_type, true);
         let Some(key) = column.key() else { return Ok(Invalid::default()) };
-        let times = LayoutColumn::as_type(field.data_type(), column_by_id(table, &key, ids)?);
+        let times = LayoutColumn::as_type(
+            field.data_type(),
+            rows_by_id(table, ids, std::slice::from_ref(&key))?.swap_remove(0),
+        );
         let schema = Arc::new(Schema::new(vec![field]));
         let starts = self.bucket(connection, &schema, times)?;
         let null = starts.null_count() > 0;

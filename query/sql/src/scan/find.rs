@@ -1,13 +1,13 @@
 //! Asking the parts' text indexes: what of a filter they can answer, as a set of rows that may fulfil it.
 
-use chronolith_storage::table::{ColumnKey, Needle, Part};
+use chronolith_storage::table::{ColumnKey, Needle, Part, TableDefinition};
 use datafusion::{
     common::ScalarValue,
     logical_expr::{BinaryExpr, Expr, Like, Operator, expr::InList},
 };
 use roaring::RoaringBitmap;
 
-use super::layout::Layout;
+use super::{key, layout::Layout};
 use crate::error::Result;
 
 /// Values that a membership asks the index for; a longer list is left to the filter.
@@ -20,6 +20,8 @@ pub(crate) enum Search {
     Value(ColumnKey, String),
     /// Rows whose text has this word.
     Token(ColumnKey, String),
+    /// Rows whose primary key has one of these hashes.
+    Keys(Vec<u64>),
     /// Rows that fulfil all.
     All(Vec<Search>),
     /// Rows that fulfil any.
@@ -28,8 +30,10 @@ pub(crate) enum Search {
 
 impl Search {
     /// What the indexes can tell of the rows that fulfil all filters; `None` when nothing.
-    pub(crate) fn of(filters: &[Expr], layout: &Layout) -> Option<Self> {
-        all(filters.iter().filter_map(|filter| question(filter, layout)).collect())
+    pub(crate) fn of(filters: &[Expr], layout: &Layout, definition: &TableDefinition) -> Option<Self> {
+        // A key finds one row: nothing else needs to be asked then.
+        let keys = key::hashes(filters, definition).map(Self::Keys);
+        keys.or_else(|| all(filters.iter().filter_map(|filter| question(filter, layout)).collect()))
     }
 
     /// The rows of a part that may fulfil it: a superset. `None` when no index can tell.
@@ -37,6 +41,16 @@ impl Search {
         match self {
             Self::Value(key, value) => Ok(part.find(key, &Needle::Value(value))?),
             Self::Token(key, word) => Ok(part.find(key, &Needle::Token(word))?),
+            Self::Keys(hashes) => {
+                let mut rows = RoaringBitmap::new();
+                for hash in hashes {
+                    match part.find_key(*hash)? {
+                        Some(found) => rows |= found,
+                        None => return Ok(None),
+                    }
+                }
+                Ok(Some(rows))
+            }
             Self::All(parts) => {
                 let mut rows: Option<RoaringBitmap> = None;
                 for search in parts {

@@ -1,15 +1,22 @@
 //! Which columns a table has for queries, and where in its parts their values are.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, ListArray},
+    array::{Array, ArrayRef, AsArray, ListArray, new_null_array},
     compute::{cast, kernels::zip::zip},
     datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType},
 };
 use chronolith_storage::table::{ColumnKey, Kind, ListKind, Part, TableSnapshot};
 
-use super::mixed;
+use super::{
+    member::{Member, MemberColumns},
+    mixed,
+    prune::block_len,
+};
 use crate::{
     error::{Result, SqlError},
     types::{PG_TYPE, UTC, query_field},
@@ -32,6 +39,8 @@ pub(crate) enum Source {
     },
     /// Values of several kinds: all as text.
     Mixed(Vec<ColumnKey>),
+    /// A value of the documents, built from the columns of its fields.
+    Member(Arc<MemberColumns>),
     /// The row ids.
     RowIds,
 }
@@ -55,8 +64,9 @@ pub(crate) struct Layout {
 }
 
 impl Layout {
-    /// The layout of a table, with its row ids as the last column if they are asked for.
-    pub(crate) fn new(table: &TableSnapshot, row_ids: bool) -> Self {
+    /// The layout of a table: its columns, then these values of its documents under the names that a statement gives them,
+    /// and its row ids as the last column if they are asked for.
+    pub(crate) fn new(table: &TableSnapshot, members: &BTreeMap<String, Member>, row_ids: bool) -> Self {
         let mut fields = Vec::new();
         let mut columns = Vec::new();
         let mut names = BTreeSet::new();
@@ -77,6 +87,15 @@ impl Layout {
             let field = field_of(&keys[0].field, &source);
             columns.push(LayoutColumn { data_type: field.data_type().clone(), source });
             fields.push(field);
+        }
+        for (name, member) in members {
+            if !names.insert(name.clone()) {
+                continue;
+            }
+            let field = Field::new(name, DataType::Utf8View, true);
+            fields.push(if member.as_text { field } else { field.with_metadata(jsonb()) });
+            let source = Source::Member(Arc::new(member.columns(&table.fields)));
+            columns.push(LayoutColumn { data_type: DataType::Utf8View, source });
         }
         if row_ids {
             fields.push(Field::new(ROW_ID_COLUMN, DataType::UInt64, false));
@@ -99,6 +118,10 @@ fn source_of(keys: &[ColumnKey]) -> Option<Source> {
     }
 }
 
+fn jsonb() -> HashMap<String, String> {
+    [(PG_TYPE.to_owned(), "jsonb".to_owned())].into()
+}
+
 fn field_of(name: &str, source: &Source) -> Field {
     match source {
         Source::One(key) => {
@@ -113,12 +136,12 @@ fn field_of(name: &str, source: &Source) -> Field {
             };
             let field = Field::new(name, data_type, true);
             match key.kind {
-                Kind::Json => field.with_metadata([(PG_TYPE.to_owned(), "jsonb".to_owned())].into()),
+                Kind::Json => field.with_metadata(jsonb()),
                 _ => field,
             }
         }
         Source::Numbers { .. } => Field::new(name, DataType::Float64, true),
-        Source::Mixed(_) => Field::new(name, DataType::Utf8View, true),
+        Source::Mixed(_) | Source::Member(_) => Field::new(name, DataType::Utf8View, true),
         Source::RowIds => Field::new(name, DataType::UInt64, false),
     }
 }
@@ -130,10 +153,21 @@ impl LayoutColumn {
     /// When the part cannot be read.
     pub(crate) fn read(&self, part: &dyn Part, block: usize) -> Result<ArrayRef> {
         match &self.source {
-            Source::One(key) => Ok(self.as_seen(part.read(key, block)?)),
+            Source::RowIds => Ok(Arc::new(part.row_ids(block)?)),
+            _ => self.build(block_len(part, block), |key| Ok(part.read(key, block)?)),
+        }
+    }
+
+    /// The column's values in so many rows, from the columns that hold them. Row ids are in no column.
+    ///
+    /// # Errors
+    /// When a column cannot be read.
+    pub(crate) fn build(&self, rows: usize, held: impl Fn(&ColumnKey) -> Result<ArrayRef>) -> Result<ArrayRef> {
+        match &self.source {
+            Source::One(key) => Ok(self.as_seen(held(key)?)),
             Source::Numbers { integers, floats } => {
-                let integers = cast(&part.read(integers, block)?, &DataType::Float64).map_err(internal)?;
-                let floats = part.read(floats, block)?;
+                let integers = cast(&held(integers)?, &DataType::Float64).map_err(internal)?;
+                let floats = held(floats)?;
                 if floats.null_count() == floats.len() {
                     return Ok(integers);
                 }
@@ -142,11 +176,11 @@ impl LayoutColumn {
                     .map_err(internal)
             }
             Source::Mixed(keys) => {
-                let arrays: Result<Vec<(Kind, ArrayRef)>> =
-                    keys.iter().map(|key| Ok((key.kind, part.read(key, block)?))).collect();
+                let arrays: Result<Vec<(Kind, ArrayRef)>> = keys.iter().map(|key| Ok((key.kind, held(key)?))).collect();
                 mixed::as_texts(&arrays?)
             }
-            Source::RowIds => Ok(Arc::new(part.row_ids(block)?)),
+            Source::Member(columns) => columns.build(rows, held),
+            Source::RowIds => Ok(new_null_array(&DataType::UInt64, rows)),
         }
     }
 

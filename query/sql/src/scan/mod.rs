@@ -2,13 +2,16 @@
 
 mod by_id;
 mod find;
+mod key;
 mod layout;
+mod member;
 mod mixed;
 mod provider;
 mod prune;
 mod read;
 mod source;
 
-pub(crate) use by_id::{column_by_id, rows_by_id};
+pub(crate) use by_id::rows_by_id;
 pub(crate) use layout::{Layout, LayoutColumn, ROW_ID_COLUMN};
+pub(crate) use member::{DOCUMENT, Member, MemberColumns, member_name};
 pub(crate) use provider::TableScanProvider;

@@ -53,7 +53,7 @@ impl TableScanProvider {
             filter: None,
             filter_columns: Vec::new(),
             filter_schema: Arc::new(arrow::datatypes::Schema::empty()),
-            search: Search::of(filters, &self.layout),
+            search: Search::of(filters, &self.layout, &self.table.definition),
             known: self.table.parts.iter().map(|_| OnceLock::new()).collect(),
         };
         if let Some(all) = conjunction(filters.iter().cloned()) {

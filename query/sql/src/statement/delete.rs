@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, RecordBatchOptions};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions},
+    datatypes::Schema,
+};
 
 use datafusion::{
     common::ScalarValue,
@@ -11,7 +14,6 @@ use datafusion::{
 
 use super::{
     Written, gone, returning,
-    rows::seen_schema,
     target::Target,
     update::{distinct_ids, find, item, qualified},
 };
@@ -45,8 +47,8 @@ pub(crate) fn target(connection: &Connection, statement: &Delete) -> Result<Targ
 pub(crate) fn query(target: &Target, statement: &Delete, with: Option<&With>) -> Result<Query> {
     let mut items = vec![item(qualified(target, ROW_ID_COLUMN), 0)];
     if statement.returning.is_some() {
-        let columns = (1..).zip(&target.definition().columns);
-        items.extend(columns.map(|(place, column)| item(qualified(target, &column.name), place)));
+        let names = (1..).zip(target.column_names());
+        items.extend(names.map(|(place, name)| item(qualified(target, &name), place)));
     }
     let mut query = select(items)?;
     query.with = with.cloned();
@@ -88,7 +90,12 @@ pub(crate) async fn run(
         };
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
         let columns = batch.columns()[1..].to_vec();
-        let old = RecordBatch::try_new_with_options(Arc::new(seen_schema(&target)), columns, &options)?;
+        let named = batch.schema().fields()[1..]
+            .iter()
+            .zip(target.column_names())
+            .map(|(f, n)| f.as_ref().clone().with_name(n))
+            .collect::<Vec<_>>();
+        let old = RecordBatch::try_new_with_options(Arc::new(Schema::new(named)), columns, &options)?;
         let (schema, rows) = returning::rows(connection, &target, &old, items, parameters)?;
         written.returned = Some((schema, rows, "DELETE"));
     }

@@ -14,7 +14,9 @@ use datafusion::{
 use roaring::RoaringTreemap;
 
 use super::{
-    Written, returning,
+    Written,
+    documents::{FieldValues, field_path},
+    returning,
     rows::{Given, NewRows, Values, default_values},
     target::{Target, no_column},
     upsert,
@@ -24,10 +26,11 @@ use crate::{
     connection::{Connection, check_query, naming},
     error::{Result, SqlError},
     parse::ident,
+    types::is_json,
 };
 
 /// A column that a statement gives values of.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A declared column.
     Column(ColumnId),
@@ -132,17 +135,11 @@ pub(crate) fn places(target: &Target, names: &[Ident]) -> Result<Vec<Place>> {
         }
         match target.column(&folded) {
             Ok(column) => Ok(Place::Column(column.id)),
-            Err(_) if target.definition().dynamic => Ok(Place::Field(field_name(target, name))),
+            Err(_) if target.definition().dynamic => Ok(Place::Field(field_path(target, std::slice::from_ref(name))?)),
             Err(_) => Err(no_column(&folded, &target.name)),
         }
     });
     places.collect()
-}
-
-/// A field's name: as written when there is such a field, else in lower case unless it is quoted.
-fn field_name(target: &Target, name: &Ident) -> String {
-    let there = target.table.fields.iter().any(|key| *key.field == *name.value);
-    if there { name.value.clone() } else { ident(name) }
 }
 
 /// The names of an INSERT's columns.
@@ -192,8 +189,8 @@ async fn source(
     check_width(schema.fields().len(), places.len(), names.is_empty())?;
     let batch = arrow::compute::concat_batches(&schema, &batches)?;
     let mut given = Given::default();
-    for (place, values) in places.into_iter().zip(batch.columns()) {
-        put(&mut given, place, Values::Seen(Arc::clone(values)));
+    for ((place, values), field) in places.into_iter().zip(batch.columns()).zip(schema.fields()) {
+        put(&mut given, place, Values::Seen(Arc::clone(values)), is_json(field));
     }
     Ok((batch.num_rows(), given))
 }
@@ -242,15 +239,17 @@ fn literals(
                 Values::Held(cells_as(cells, &column.column_type, &zone, defaults.as_ref())?)
             }
         };
-        put(&mut given, place.clone(), values);
+        put(&mut given, place.clone(), values, false);
     }
     Ok((len, given))
 }
 
-fn put(given: &mut Given, place: Place, values: Values) {
+fn put(given: &mut Given, place: Place, values: Values, is_json: bool) {
     match (place, values) {
         (Place::Column(id), values) => drop(given.columns.insert(id, values)),
-        (Place::Field(name), Values::Seen(values) | Values::Held(values)) => drop(given.fields.insert(name, values)),
+        (Place::Field(name), Values::Seen(values) | Values::Held(values)) => {
+            given.fields.insert(name, FieldValues { values, is_json });
+        }
     }
 }
 

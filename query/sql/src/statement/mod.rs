@@ -4,6 +4,7 @@ mod alter;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod depend;
+mod documents;
 mod drop;
 mod gone;
 pub(crate) mod insert;

@@ -11,7 +11,7 @@ use datafusion::{
     sql::sqlparser::ast::{Expr, SelectItem, SelectItemQualifiedWildcardKind},
 };
 
-use super::target::Target;
+use super::{documents::with_fields, target::Target};
 use crate::{
     connection::{Connection, naming},
     error::{Result, SqlError},
@@ -38,9 +38,9 @@ pub(crate) fn items(target: &Target, items: &[SelectItem]) -> Result<Vec<(Expr, 
 }
 
 fn all_columns(target: &Target, out: &mut Vec<(Expr, String)>) {
-    for column in &target.definition().columns {
-        let expr = Expr::CompoundIdentifier(vec![quoted(&target.alias), quoted(&column.name)]);
-        out.push((expr, column.name.clone()));
+    for name in target.column_names() {
+        let expr = Expr::CompoundIdentifier(vec![quoted(&target.alias), quoted(&name)]);
+        out.push((expr, name));
     }
 }
 
@@ -56,6 +56,7 @@ pub(crate) fn rows(
     parameters: &[ScalarValue],
 ) -> Result<(SchemaRef, RecordBatch)> {
     let (exprs, names): (Vec<Expr>, Vec<String>) = items(target, returning)?.into_iter().unzip();
+    let exprs = exprs.iter().map(|expr| with_fields(expr, &[&target.alias], &batch.schema())).collect();
     let schema = DFSchema::try_from_qualified_schema(target.alias.as_str(), &batch.schema())?;
     let values = connection.evaluate(exprs, &schema, batch, parameters)?;
     let fields: Vec<Field> = values

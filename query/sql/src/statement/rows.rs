@@ -4,12 +4,15 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use arrow::{
     array::{ArrayRef, Int16Array, Int32Array, Int64Array, RecordBatch, RecordBatchOptions, new_null_array},
-    datatypes::{DataType, Schema},
+    datatypes::Schema,
 };
 use chronolith_storage::table::{ColumnDefinition, ColumnId, ColumnKey, ColumnType, Kind, Rows};
 use datafusion::common::DFSchema;
 
-use super::target::Target;
+use super::{
+    documents::{FieldValues, check_apart, columns_of, seen_rows},
+    target::Target,
+};
 use crate::{
     connection::Connection,
     error::{Result, SqlError},
@@ -40,7 +43,7 @@ pub(crate) enum Values {
 #[derive(Default)]
 pub(crate) struct Given {
     pub(crate) columns: BTreeMap<ColumnId, Values>,
-    pub(crate) fields: BTreeMap<String, ArrayRef>,
+    pub(crate) fields: BTreeMap<String, FieldValues>,
 }
 
 impl NewRows {
@@ -61,8 +64,11 @@ impl NewRows {
             check_not_null(&values, column, &target.name)?;
             columns.push(values);
         }
-        let fields = given.fields.iter().filter(|(_, values)| values.null_count() < values.len());
-        let fields = fields.map(|(name, values)| field_values(name, values, &zone)).collect::<Result<_>>()?;
+        check_apart(given.fields.keys().map(String::as_str))?;
+        let mut fields = Vec::with_capacity(given.fields.len());
+        for (name, values) in &given.fields {
+            fields.extend(columns_of(target, name, values, &zone)?);
+        }
         Ok(Self { len, columns, fields })
     }
 
@@ -81,11 +87,14 @@ impl NewRows {
         Ok(Rows::new(self.len, all)?)
     }
 
-    /// The rows as queries see them: the declared columns.
+    /// The rows as queries see them.
     ///
     /// # Errors
     /// None that a well-formed table gives.
     pub(crate) fn as_seen(&self, target: &Target) -> Result<RecordBatch> {
+        if target.definition().dynamic {
+            return seen_rows(target, &self.to_rows(target)?);
+        }
         seen(target, &self.columns, self.len)
     }
 }
@@ -175,16 +184,4 @@ fn serial_values(
         }
         _ => Arc::new(Int64Array::from_iter_values(numbers)),
     })
-}
-
-/// The values of a field that is not declared, in the kind that their type has.
-fn field_values(name: &str, values: &ArrayRef, zone: &str) -> Result<(ColumnKey, ArrayRef)> {
-    let column_type = match values.data_type() {
-        DataType::Boolean => ColumnType::Bool,
-        data_type if data_type.is_integer() => ColumnType::Int8,
-        data_type if data_type.is_floating() || data_type.is_decimal() => ColumnType::Float8,
-        _ => ColumnType::Text,
-    };
-    let kind = column_type.kind().unwrap_or(Kind::Text);
-    Ok((ColumnKey::new(name, kind), assign(values, &column_type, zone)?))
 }

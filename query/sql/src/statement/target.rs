@@ -1,6 +1,6 @@
 //! The table that a statement writes to.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use chronolith_storage::table::{ColumnDefinition, TableDefinition, TableSnapshot};
 use datafusion::sql::sqlparser::ast::{Ident, ObjectName};
@@ -10,6 +10,7 @@ use crate::{
     error::{Result, SqlError},
     parse::{ident, relation_name},
     rollup,
+    scan::Layout,
 };
 
 /// A table and what the statement calls it.
@@ -50,6 +51,12 @@ impl Target {
     /// What the table is declared to be.
     pub(crate) fn definition(&self) -> &Arc<TableDefinition> {
         &self.table.definition
+    }
+
+    /// The names of all columns: the declared ones, and the fields that the table has.
+    pub(crate) fn column_names(&self) -> Vec<String> {
+        let layout = Layout::new(&self.table, &BTreeMap::new(), false);
+        layout.schema.fields().iter().map(|field| field.name().clone()).collect()
     }
 
     /// The declared column of this name.

@@ -2,24 +2,26 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use arrow::array::{ArrayRef, AsArray, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::datatypes::UInt64Type;
 use chronolith_storage::{
     engine::OnConflict as KeyConflict,
-    table::{ColumnDefinition, ColumnId},
+    table::{ColumnDefinition, Rows, TableSnapshot},
 };
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{
-        Assignment, AssignmentTarget, Expr, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor,
+        Assignment, AssignmentTarget, Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor,
         TableWithJoins, Update, UpdateTableFromKind, Value, With,
     },
 };
 use roaring::RoaringTreemap;
 
 use super::{
-    Written, gone,
-    insert::told_of_change,
+    Written,
+    documents::{Change, changed, check_apart, field_path, old_rows, seen_rows},
+    gone,
+    insert::{Place, told_of_change},
     returning,
     rows::{Given, NewRows, Values},
     target::Target,
@@ -29,6 +31,7 @@ use crate::{
     error::{Result, SqlError},
     parse::{ident, parse_expr, quoted},
     scan::ROW_ID_COLUMN,
+    types::is_json,
 };
 
 /// The table that UPDATE and DELETE name, which must be one table without a join.
@@ -51,18 +54,14 @@ pub(crate) fn find(connection: &Connection, table: &TableWithJoins, statement: &
 ///
 /// # Errors
 /// When a column is not there, or is set twice.
-pub(crate) fn assignments(target: &Target, assignments: &[Assignment]) -> Result<Vec<(ColumnId, Expr)>> {
-    let mut out: Vec<(ColumnId, Expr)> = Vec::new();
+pub(crate) fn assignments(target: &Target, assignments: &[Assignment]) -> Result<Vec<(Place, Expr)>> {
+    let mut out: Vec<(Place, Expr)> = Vec::new();
     let mut put = |name: &ObjectName, value: &Expr| -> Result<()> {
-        let [part] = name.0.as_slice() else {
-            return Err(SqlError::unsupported(format!("setting {name}")).with_hint("name the column without its table"));
-        };
-        let name = part.as_ident().map(ident).unwrap_or_default();
-        let column = target.column(&name)?;
-        if out.iter().any(|(id, _)| *id == column.id) {
+        let (place, value) = assignment(target, name, value)?;
+        if out.iter().any(|(other, _)| *other == place) {
             return Err(SqlError::new(b"42601", format!("multiple assignments to same column \"{name}\"")));
         }
-        out.push((column.id, or_default(value, column)?));
+        out.push((place, value));
         Ok(())
     };
     for assignment in assignments {
@@ -80,13 +79,40 @@ pub(crate) fn assignments(target: &Target, assignments: &[Assignment]) -> Result
             }
         }
     }
+    check_apart(out.iter().filter_map(|(place, _)| match place {
+        Place::Field(field) => Some(field.as_str()),
+        Place::Column(_) => None,
+    }))?;
     Ok(out)
+}
+
+/// What a name is set to.
+fn assignment(target: &Target, name: &ObjectName, value: &Expr) -> Result<(Place, Expr)> {
+    let parts: Option<Vec<Ident>> = name.0.iter().map(|part| part.as_ident().cloned()).collect();
+    let parts = parts.unwrap_or_default();
+    let declared = match parts.as_slice() {
+        [part] => Some(target.column(&ident(part))),
+        _ => None,
+    };
+    match declared {
+        Some(Ok(column)) => Ok((Place::Column(column.id), or_default(value, column)?)),
+        _ if target.definition().dynamic => {
+            let value = if is_default(value) { Expr::Value(Value::Null.into()) } else { value.clone() };
+            Ok((Place::Field(field_path(target, &parts)?), value))
+        }
+        Some(Err(error)) => Err(error),
+        None => Err(SqlError::unsupported(format!("setting {name}")).with_hint("name the column without its table")),
+    }
+}
+
+fn is_default(value: &Expr) -> bool {
+    matches!(value, Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
 }
 
 /// What DEFAULT stands for.
 fn or_default(value: &Expr, column: &ColumnDefinition) -> Result<Expr> {
     match value {
-        Expr::Identifier(name) if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default") => {
+        default if is_default(default) => {
             if column.serial {
                 return Err(SqlError::unsupported(format!("setting the serial column \"{}\" to DEFAULT", column.name)));
             }
@@ -99,16 +125,21 @@ fn or_default(value: &Expr, column: &ColumnDefinition) -> Result<Expr> {
     }
 }
 
-/// The query of the rows that an UPDATE changes: their ids, then the new values of all declared columns.
+/// The query of the rows that an UPDATE changes: their ids, then the new values of all declared columns; of a dynamic
+/// table, of what is set.
 ///
 /// # Errors
 /// When the statement is wrong.
 pub(crate) fn query(target: &Target, statement: &Update, with: Option<&With>) -> Result<Query> {
     let assigned = assignments(target, &statement.assignments)?;
     let mut items = vec![item(qualified(target, ROW_ID_COLUMN), 0)];
-    for (place, column) in (1..).zip(&target.definition().columns) {
-        let new = assigned.iter().find(|(id, _)| *id == column.id).map(|(_, expr)| expr.clone());
-        items.push(item(new.unwrap_or_else(|| qualified(target, &column.name)), place));
+    if target.definition().dynamic {
+        items.extend((1..).zip(assigned).map(|(place, (_, expr))| item(expr, place)));
+    } else {
+        for (place, column) in (1..).zip(&target.definition().columns) {
+            let new = assigned.iter().find(|(of, _)| *of == Place::Column(column.id)).map(|(_, expr)| expr.clone());
+            items.push(item(new.unwrap_or_else(|| qualified(target, &column.name)), place));
+        }
     }
     let mut query = select(items)?;
     query.with = with.cloned();
@@ -152,10 +183,6 @@ pub(crate) async fn run(
         return Err(SqlError::unsupported("this form of UPDATE").with_hint("write it as PostgreSQL has it"));
     }
     let target = find(connection, &statement.table, "UPDATE")?;
-    if target.definition().dynamic {
-        return Err(SqlError::unsupported(format!("UPDATE of \"{}\", whose rows are documents,", target.name))
-            .with_hint("delete the documents and add them anew"));
-    }
     let query = query(&target, statement, with)?;
     connection.scope.show_row_ids(Some(&target.name));
     let found = connection.collect(Statement::Query(Box::new(query)), parameters).await;
@@ -163,33 +190,79 @@ pub(crate) async fn run(
     let (schema, batches) = found?;
     let batch = arrow::compute::concat_batches(&schema, &batches)?;
     let (ids, places) = distinct_ids(batch.column(0))?;
-    let mut given = BTreeMap::new();
-    for (column, values) in target.definition().columns.iter().zip(&batch.columns()[1..]) {
-        let values: ArrayRef = match &places {
-            None => Arc::clone(values),
-            Some(places) => arrow::compute::take(values, places, None)?,
-        };
-        given.insert(column.id, Values::Seen(values));
-    }
-    let count = usize::try_from(ids.len()).unwrap_or(usize::MAX);
-    let rows = NewRows::make(connection, &target, count, &Given { columns: given, fields: BTreeMap::new() })?;
-    let table = target.definition().id;
-    let inserted = rows.to_rows(&target)?;
-    gone::delete(connection, &target.table, &ids)?;
-    let done = connection.transaction()?.insert(table, inserted, KeyConflict::Refuse);
-    done.map_err(|e| told_of_change(connection, e, &target, &ids))?;
+    let batch = match &places {
+        None => batch,
+        Some(places) => arrow::compute::take_record_batch(&batch, places)?,
+    };
+    let inserted = if target.definition().dynamic {
+        changed_documents(connection, &target, &assignments(&target, &statement.assignments)?, &batch)?
+    } else {
+        let columns = target.definition().columns.iter().zip(&batch.columns()[1..]);
+        let columns = columns.map(|(column, values)| (column.id, Values::Seen(Arc::clone(values)))).collect();
+        let given = Given { columns, fields: BTreeMap::new() };
+        NewRows::make(connection, &target, batch.num_rows(), &given)?.to_rows(&target)?
+    };
+    let written = write(connection, &target, &target.table, &ids, &inserted)?;
+    finish(connection, &target, statement, written, &inserted, parameters)
+}
+
+/// Puts new rows in the place of old ones, which this snapshot of the table has. Gives how many.
+pub(crate) fn write(
+    connection: &mut Connection,
+    target: &Target,
+    table: &TableSnapshot,
+    ids: &RoaringTreemap,
+    rows: &Rows,
+) -> Result<usize> {
+    gone::delete(connection, table, ids)?;
+    let done = connection.transaction()?.insert(table.definition.id, rows.clone(), KeyConflict::Refuse);
+    done.map_err(|e| told_of_change(connection, e, target, ids))?;
+    Ok(rows.len())
+}
+
+fn finish(
+    connection: &mut Connection,
+    target: &Target,
+    statement: &Update,
+    count: usize,
+    rows: &Rows,
+    parameters: &[ScalarValue],
+) -> Result<Written> {
     let mut written = Written::done(format!("UPDATE {count}"));
     if let Some(items) = &statement.returning {
-        let (schema, rows) = returning::rows(connection, &target, &rows.as_seen(&target)?, items, parameters)?;
+        let (schema, rows) = returning::rows(connection, target, &seen_rows(target, rows)?, items, parameters)?;
         written.returned = Some((schema, rows, "UPDATE"));
     }
     Ok(written)
 }
 
+/// The rows of a dynamic table with what a query of their ids and new values tells.
+fn changed_documents(
+    connection: &Connection,
+    target: &Target,
+    assigned: &[(Place, Expr)],
+    batch: &RecordBatch,
+) -> Result<Rows> {
+    let Some(ids) = batch.column(0).as_primitive_opt::<UInt64Type>() else { return Err(wrong_ids()) };
+    let old = old_rows(&target.table, ids.values())?;
+    let schema = batch.schema();
+    let values = batch.columns().iter().zip(schema.fields()).skip(1);
+    let changes = assigned.iter().zip(values).map(|((place, _), (values, field))| Change {
+        place: place.clone(),
+        values: Values::Seen(Arc::clone(values)),
+        is_json: is_json(field),
+    });
+    changed(connection, target, &old, &changes.collect::<Vec<_>>())
+}
+
+fn wrong_ids() -> SqlError {
+    SqlError::new(b"XX000", "row ids have another type")
+}
+
 /// The row ids, and the places of the first row of each where one comes twice.
 pub(crate) fn distinct_ids(column: &ArrayRef) -> Result<(RoaringTreemap, Option<UInt32Array>)> {
     let Some(values) = column.as_primitive_opt::<UInt64Type>() else {
-        return Err(SqlError::new(b"XX000", "row ids have another type"));
+        return Err(wrong_ids());
     };
     let mut ids = RoaringTreemap::new();
     let places: Vec<u32> =

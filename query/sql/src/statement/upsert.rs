@@ -1,12 +1,13 @@
 //! INSERT ... ON CONFLICT: which rows are there already, and what becomes of them.
 
-use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
+use std::{ops::ControlFlow, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, UInt32Array},
-    compute::{take, take_record_batch},
+    compute::take,
+    datatypes::Schema,
 };
-use chronolith_storage::{StorageError, engine::OnConflict as KeyConflict, table::ColumnId};
+use chronolith_storage::{StorageError, engine::OnConflict as KeyConflict, table::Rows};
 use datafusion::{
     common::{DFSchema, ScalarValue},
     sql::sqlparser::ast::{ConflictTarget, DoUpdate, Expr, OnConflictAction, VisitorMut},
@@ -14,17 +15,16 @@ use datafusion::{
 use roaring::RoaringTreemap;
 
 use super::{
-    gone,
-    insert::told_of_change,
-    rows::{Given, NewRows, Values, seen},
+    documents::{Change, changed, old_rows, seen_rows, with_fields},
+    rows::{NewRows, Values},
     target::Target,
-    update::assignments,
+    update::{assignments, write},
 };
 use crate::{
     connection::Connection,
     error::{Result, SqlError},
     parse::{ident, quoted, walk_mut},
-    scan::rows_by_id,
+    types::is_json,
 };
 
 /// Refuses a conflict target that is not the table's key.
@@ -97,19 +97,19 @@ pub(crate) fn run(
     if distinct.len() != old_ids.len() as u64 {
         return Err(twice());
     }
-    let new = rows.take(&new_places)?;
-    connection.transaction()?.insert(table, new.to_rows(target)?, KeyConflict::Refuse).map_err(|e| match e {
+    let proposed = rows.to_rows(target)?;
+    let new = proposed.take(&UInt32Array::from(new_places))?;
+    connection.transaction()?.insert(table, new.clone(), KeyConflict::Refuse).map_err(|e| match e {
         // Keys that were found to be new can only contradict each other.
         StorageError::UniqueViolation { .. } => twice(),
         other => other.into(),
     })?;
-    let mut written = vec![new.as_seen(target)?];
+    let mut written = vec![new];
     if !old_ids.is_empty() {
-        let changed = changed_rows(connection, target, rows, update, &old_places, &old_ids, parameters)?;
-        written.push(changed);
+        let excluded = proposed.take(&UInt32Array::from(old_places))?;
+        written.push(change(connection, target, &excluded, update, &old_ids, parameters)?);
     }
-    let schema = written[0].schema();
-    let all = arrow::compute::concat_batches(&schema, &written)?;
+    let all = seen_rows(target, &Rows::concat(&written)?)?;
     Ok((all.num_rows(), all))
 }
 
@@ -119,20 +119,19 @@ fn twice() -> SqlError {
     )
 }
 
-fn changed_rows(
+/// Changes the rows of these ids, in whose place others were proposed. Gives those that were changed, as they are now.
+fn change(
     connection: &mut Connection,
     target: &Target,
-    rows: &NewRows,
+    excluded: &Rows,
     update: &DoUpdate,
-    old_places: &[u32],
     old_ids: &[u64],
     parameters: &[ScalarValue],
-) -> Result<RecordBatch> {
+) -> Result<Rows> {
     let snapshot = connection.transaction()?.tables();
     let Some(snapshot) = snapshot.table(&target.name) else { return Err(super::target::no_table(&target.name)) };
-    let old_columns = rows_by_id(snapshot, old_ids)?;
-    let old = seen(target, &old_columns, old_ids.len())?;
-    let excluded = take_record_batch(&rows.as_seen(target)?, &UInt32Array::from(old_places.to_vec()))?;
+    let old_rows = old_rows(snapshot, old_ids)?;
+    let (old, excluded) = (seen_rows(target, &old_rows)?, seen_rows(target, excluded)?);
     let schema = DFSchema::try_from_qualified_schema(target.alias.as_str(), &old.schema())?
         .join(&DFSchema::try_from_qualified_schema("excluded", &excluded.schema())?)?;
     let arrays = old.columns().iter().chain(excluded.columns()).map(Arc::clone).collect();
@@ -140,38 +139,28 @@ fn changed_rows(
     let both = RecordBatch::try_new_with_options(Arc::new(schema.as_arrow().clone()), arrays, &options)?;
 
     let assigned = assignments(target, &update.assignments)?;
-    let mut exprs: Vec<Expr> = assigned.iter().map(|(_, expr)| of_target(expr, target)).collect();
-    exprs.extend(update.selection.as_ref().map(|selection| of_target(selection, target)));
+    let of_target = |expr: &Expr| {
+        let expr = with_fields(expr, &[&target.alias, "excluded"], schema.as_arrow());
+        of_target(expr, &target.alias, &old.schema())
+    };
+    let mut exprs: Vec<Expr> = assigned.iter().map(|(_, expr)| of_target(expr)).collect();
+    exprs.extend(update.selection.as_ref().map(of_target));
     let mut values = connection.evaluate(exprs, &schema, &both, parameters)?;
     let keep = match &update.selection {
         None => None,
         Some(_) => values.pop().map(|selection| selection.values),
     };
-    let old_values = target.definition().columns.iter().zip(&old_columns);
-    let mut given: BTreeMap<ColumnId, Values> = old_values.map(|(c, v)| (c.id, Values::Held(Arc::clone(v)))).collect();
-    for ((id, _), value) in assigned.iter().zip(values) {
-        given.insert(*id, Values::Seen(value.values));
-    }
     let kept = kept_places(keep.as_ref(), old_ids.len())?;
     let mut ids = RoaringTreemap::new();
     ids.extend(kept.values().iter().map(|&at| old_ids[at as usize]));
-    let given = given
-        .into_iter()
-        .map(|(id, values)| {
-            let kept = match values {
-                Values::Held(values) => Values::Held(take(&values, &kept, None)?),
-                Values::Seen(values) => Values::Seen(take(&values, &kept, None)?),
-            };
-            Ok((id, kept))
-        })
-        .collect::<Result<BTreeMap<_, _>>>()?;
-    let given = Given { columns: given, fields: BTreeMap::new() };
-    let changed = NewRows::make(connection, target, kept.len(), &given)?;
-    gone::delete(connection, snapshot, &ids)?;
-    let inserted =
-        connection.transaction()?.insert(target.definition().id, changed.to_rows(target)?, KeyConflict::Refuse);
-    inserted.map_err(|e| told_of_change(connection, e, target, &ids))?;
-    changed.as_seen(target)
+    let mut changes = Vec::with_capacity(assigned.len());
+    for ((place, _), value) in assigned.into_iter().zip(values) {
+        let is_json = is_json(&value.field);
+        changes.push(Change { place, values: Values::Seen(take(&value.values, &kept, None)?), is_json });
+    }
+    let changed = changed(connection, target, &old_rows.take(&kept)?, &changes)?;
+    write(connection, target, snapshot, &ids, &changed)?;
+    Ok(changed)
 }
 
 /// The places of the rows that the condition holds for.
@@ -190,31 +179,19 @@ fn is_true(values: &BooleanArray, at: usize) -> bool {
 }
 
 /// An expression whose plain names are columns of the target, not of `excluded`.
-fn of_target(expr: &Expr, target: &Target) -> Expr {
-    struct Qualify<'a>(&'a Target);
+fn of_target(mut expr: Expr, alias: &str, columns: &Schema) -> Expr {
+    struct Qualify<'a>(&'a str, &'a Schema);
     impl VisitorMut for Qualify<'_> {
         type Break = ();
         fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
             if let Expr::Identifier(name) = expr
-                && self.0.column(&ident(name)).is_ok()
+                && self.1.index_of(&ident(name)).is_ok()
             {
-                *expr = Expr::CompoundIdentifier(vec![quoted(&self.0.alias), name.clone()]);
+                *expr = Expr::CompoundIdentifier(vec![quoted(self.0), name.clone()]);
             }
             ControlFlow::Continue(())
         }
     }
-    let mut expr = expr.clone();
-    let _ = walk_mut(&mut expr, &mut Qualify(target));
+    let _ = walk_mut(&mut expr, &mut Qualify(alias, columns));
     expr
-}
-
-impl NewRows {
-    /// The rows at these places.
-    fn take(&self, places: &[u32]) -> Result<Self> {
-        let places = UInt32Array::from(places.to_vec());
-        let take_all = |values: &ArrayRef| -> Result<ArrayRef> { Ok(take(values, &places, None)?) };
-        let columns = self.columns.iter().map(take_all).collect::<Result<_>>()?;
-        let fields = self.fields.iter().map(|(key, values)| Ok((key.clone(), take_all(values)?)));
-        Ok(Self { len: places.len(), columns, fields: fields.collect::<Result<_>>()? })
-    }
 }

@@ -100,6 +100,11 @@ pub fn type_text(column_type: &ColumnType) -> String {
     }
 }
 
+/// Whether values are JSON, by what is told of their column.
+pub(crate) fn is_json(field: &Field) -> bool {
+    field.metadata().get(PG_TYPE).is_some_and(|name| matches!(name.as_str(), "json" | "jsonb"))
+}
+
 /// A column as queries see it.
 pub(crate) fn query_field(name: &str, column_type: &ColumnType, nullable: bool) -> Field {
     Field::new(name, query_type(column_type), nullable).with_metadata(metadata(column_type))

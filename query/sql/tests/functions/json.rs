@@ -76,8 +76,8 @@ async fn telling() {
     )
     .await;
     check(
-        "SELECT to_jsonb(0.1::real), to_jsonb(1e300::float), to_jsonb('NaN'::float), to_jsonb(DATE '2024-01-02')",
-        &[r#"0.1|1e300|"NaN"|"2024-01-02""#],
+        "SELECT to_jsonb(0.1::real), to_jsonb(1e22::float), to_jsonb('NaN'::float), to_jsonb(DATE '2024-01-02')",
+        &[r#"0.1|10000000000000000000000|"NaN"|"2024-01-02""#],
     )
     .await;
 }

@@ -68,7 +68,7 @@ impl LiveEvents {
     }
 
     /// The ordinals of all rows whose key has this hash, and maybe of some more.
-    pub(super) fn find_key(&self, hash: u64) -> Result<RoaringBitmap> {
+    pub(super) fn find_key_hash(&self, hash: u64) -> Result<RoaringBitmap> {
         let found = self.checked(self.segment.find_key(hash))?;
         found.ok_or_else(|| StorageError::Invalid(format!("segment {} has no index of keys", self.record.id)))
     }
@@ -95,12 +95,20 @@ impl Part for LiveEvents {
         self.checked(self.segment.row_ids(block))
     }
 
+    fn block_row_ids(&self, block: usize) -> Result<RangeInclusive<u64>> {
+        self.checked(self.segment.block_row_ids(block))
+    }
+
     fn row_id_bounds(&self) -> RangeInclusive<u64> {
         self.segment.row_id_bounds()
     }
 
     fn find(&self, key: &ColumnKey, needle: &Needle<'_>) -> Result<Option<RoaringBitmap>> {
         self.checked(self.segment.find(key, needle))
+    }
+
+    fn find_key(&self, hash: u64) -> Result<Option<RoaringBitmap>> {
+        self.checked(self.segment.find_key(hash))
     }
 }
 

@@ -58,7 +58,7 @@ impl Segments {
             if found[at].is_some() || key.is_empty() {
                 continue;
             }
-            for ordinal in live.find_key(key_hash(key))? {
+            for ordinal in live.find_key_hash(key_hash(key))? {
                 let ordinal = ordinal as usize;
                 near.entry(ordinal / BLOCK_ROWS).or_default().push((ordinal % BLOCK_ROWS, at));
             }

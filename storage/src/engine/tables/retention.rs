@@ -37,14 +37,25 @@ impl Inner {
         for due in due {
             match due {
                 Due::Rewrite(live, keep_from) => self.rewrite_from(&live, keep_from)?,
-                // Rows without a time are kept for good: they are in no range, and come first.
-                Due::Drop(live) => match live.without_time()? {
-                    0 => self.drop_events(&live)?,
-                    _ => self.rewrite_from(&live, i64::MAX)?,
-                },
+                Due::Drop(live) => self.drop_timed(&live)?,
             }
         }
         Ok(())
+    }
+
+    /// Drops the rows of a segment that have a time.
+    pub(in crate::engine) fn drop_timed(self: &Arc<Self>, live: &Arc<LiveEvents>) -> Result<()> {
+        // Rows without a time are kept for good: they are in no range, and come first.
+        match live.without_time()? {
+            0 => self.drop_events(live),
+            _ => self.rewrite_from(live, i64::MAX),
+        }
+    }
+
+    /// The segments of all tables whose rows have times.
+    pub(in crate::engine) fn timed_events(&self) -> Vec<Arc<LiveEvents>> {
+        let tables = read_lock(&self.tables);
+        tables.segments().filter(|live| !live.record.range.is_empty()).map(Arc::clone).collect()
     }
 
     /// Takes a segment with all rows out of its table.

@@ -26,7 +26,7 @@ impl EventSegment {
     ///
     /// # Errors
     /// When the index cannot be read.
-    pub fn find_key(&self, hash: u64) -> Result<Option<RoaringBitmap>> {
+    pub(super) fn find_key_hash(&self, hash: u64) -> Result<Option<RoaringBitmap>> {
         let Some(sections) = self.key_sections()? else { return Ok(None) };
         let mut found = RoaringBitmap::new();
         self.lookup(&sections, TermKind::Keys, hash, &mut found)?;

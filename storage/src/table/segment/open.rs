@@ -18,7 +18,7 @@ use super::{
     footer::{EVENT_SEGMENT, Footer, decode_directory},
     pack::{Place, decode_table},
     terms::{Section, TermKind},
-    zone::{Zone, bounds_array},
+    zone::{Bounds, Zone, bounds_array},
 };
 use crate::{
     Result, StorageError,
@@ -302,12 +302,24 @@ impl Part for EventSegment {
         Ok(UInt64Array::from(ids))
     }
 
+    fn block_row_ids(&self, block: usize) -> Result<RangeInclusive<u64>> {
+        let index = self.row_id_index()?;
+        let bounds = index.chunk(block).map(|chunk| &chunk.facts.zone.bounds);
+        // Segments of older versions have none.
+        let Some(Bounds::Integers(low, high)) = bounds else { return Ok(self.row_id_bounds()) };
+        Ok(low.cast_unsigned()..=high.cast_unsigned())
+    }
+
     fn row_id_bounds(&self) -> RangeInclusive<u64> {
         self.footer.row_ids.0..=self.footer.row_ids.1
     }
 
     fn find(&self, key: &ColumnKey, needle: &Needle<'_>) -> Result<Option<RoaringBitmap>> {
         self.find_rows(key, needle)
+    }
+
+    fn find_key(&self, hash: u64) -> Result<Option<RoaringBitmap>> {
+        self.find_key_hash(hash)
     }
 }
 

@@ -184,9 +184,11 @@ impl EventSegmentWriter {
             self.row_id_bounds = if low > high { (*id, *id) } else { (low.min(*id), high.max(*id)) };
         }
         self.chunk.clear();
-        encode_integers(&row_ids.iter().map(|id| *id as i64).collect::<Vec<_>>(), &mut self.chunk);
+        let numbers: Vec<i64> = row_ids.iter().map(|id| *id as i64).collect();
+        encode_integers(&numbers, &mut self.chunk);
         let place = self.packs.append(&mut self.row_ids.pack, &self.chunk)?;
-        let facts = ChunkFacts { present: row_ids.len() as u32, zone: Zone::default(), flags: 0 };
+        let facts =
+            ChunkFacts { present: row_ids.len() as u32, zone: Zone::integers(numbers.iter().copied()), flags: 0 };
         self.row_ids.index.chunks.push(Chunk { block, place, facts });
         Ok(())
     }

@@ -15,6 +15,7 @@ use datafusion::{
 
 use super::{
     super::scalar::{Arg, Call, PG_TYPE, Scalar, Shape, exactly, many, with},
+    canonical::written,
     operators::{paths, place},
     scan,
     value::{Json, embedded, from_arrow},
@@ -36,15 +37,14 @@ fn text(_: &[DataType]) -> Result<DataType> {
 /// The functions of this family.
 pub(in super::super) fn scalars() -> Vec<ScalarUDF> {
     let of = [
-        Scalar::new("to_jsonb", ONE, text, |call| rows(call, |row| value(call, 0, row)))
-            .alias(&["to_json", "row_to_json", "array_to_json"])
-            .typed("jsonb"),
-        Scalar::new("jsonb_build_array", ANY, text, |call| {
-            rows(call, |row| (0..call.len()).map(|at| value(call, at, row)).collect::<Result<_>>().map(Json::Array))
-        })
-        .alias(&["json_build_array"])
-        .typed("jsonb"),
-        Scalar::new("jsonb_build_object", ANY, text, build_object).alias(&["json_build_object"]).typed("jsonb"),
+        Scalar::new("to_jsonb", ONE, text, |call| rows(call, |row| value(call, 0, row))).typed("jsonb"),
+        Scalar::new("to_json", ONE, text, |call| rows(call, |row| value(call, 0, row)))
+            .alias(&["row_to_json", "array_to_json"])
+            .typed("json"),
+        Scalar::new("jsonb_build_array", ANY, text, build_array).typed("jsonb"),
+        Scalar::new("json_build_array", ANY, text, build_array).typed("json"),
+        Scalar::new("jsonb_build_object", ANY, text, build_object).typed("jsonb"),
+        Scalar::new("json_build_object", ANY, text, build_object).typed("json"),
         Scalar::new("jsonb_set", SET, text, set).typed("jsonb"),
     ];
     of.into_iter().map(Scalar::udf).collect()
@@ -57,12 +57,12 @@ pub(in super::super) fn pair() -> ScalarUDF {
 
 /// Makes an object of a list of pairs, which `jsonb_object_agg` collects.
 pub(in super::super) fn of_pairs() -> ScalarUDF {
-    Scalar::new("json_object_of_pairs", const { &[exactly(&[Arg::Any])] }, text, pairs_object).typed("jsonb").udf()
+    Scalar::new("json_object_of_pairs", const { &[exactly(&[Arg::Any])] }, text, pairs_object).typed("json").udf()
 }
 
 /// Makes an array of a list of pairs, which `jsonb_agg` collects.
 pub(in super::super) fn of_list() -> ScalarUDF {
-    Scalar::new("json_array_of_pairs", const { &[exactly(&[Arg::Any])] }, text, pairs_array).typed("jsonb").udf()
+    Scalar::new("json_array_of_pairs", const { &[exactly(&[Arg::Any])] }, text, pairs_array).typed("json").udf()
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -114,9 +114,12 @@ fn is_json(call: &Call<'_>, at: usize) -> bool {
 }
 
 fn rows(call: &Call<'_>, of: impl Fn(usize) -> Result<Json>) -> Result<ArrayRef> {
-    let rows = (0..call.rows).map(|row| of(row).map(|json| Some(json.to_string())));
+    // The functions of json keep the order that they are given, those of jsonb have their own.
+    let is_json = call.name.contains("json_");
+    let text = |json: Json| if is_json || call.name == "to_json" { json.to_string() } else { written(json) };
+    let rows = (0..call.rows).map(|row| of(row).map(|json| Some(text(json))));
     // What is null to SQL stays null, and is not JSON's null.
-    let first = if call.name == "to_jsonb" { Some(call.array(0)?) } else { None };
+    let first = if call.name.starts_with("to_json") { Some(call.array(0)?) } else { None };
     let known = |row: usize| first.as_ref().is_none_or(|a| a.is_valid(row) && a.data_type() != &DataType::Null);
     let rows = rows.enumerate().map(|(row, json)| if known(row) { json } else { Ok(None) });
     Ok(Arc::new(rows.collect::<Result<StringViewArray>>()?))
@@ -129,6 +132,10 @@ fn key(json: Json) -> Result<Box<str>> {
         Json::Null => exec_err!("the key of a JSON object cannot be null"),
         other => Ok(other.to_string().into()),
     }
+}
+
+fn build_array(call: &Call<'_>) -> Result<ArrayRef> {
+    rows(call, |row| (0..call.len()).map(|at| value(call, at, row)).collect::<Result<_>>().map(Json::Array))
 }
 
 fn build_object(call: &Call<'_>) -> Result<ArrayRef> {
@@ -182,7 +189,7 @@ fn set(call: &Call<'_>) -> Result<ArrayRef> {
         };
         let mut json = scan::parse(json)?;
         set_path(&mut json, path, scan::parse(values.value(row))?, create);
-        Ok(Some(json.to_string()))
+        Ok(Some(written(json)))
     };
     Ok(Arc::new(column.iter().enumerate().map(row).collect::<Result<StringViewArray>>()?))
 }

@@ -1,12 +1,14 @@
 //! JSON in SQL: operators, functions and rows out of JSON text.
 
 mod build;
+mod canonical;
 mod operators;
 mod scan;
 mod value;
 
 pub(super) use build::{of_list, of_pairs, pair, scalars as builders};
-pub(super) use operators::{operator, scalars as operators};
+pub(crate) use canonical::{jsonb, jsonb_of_stored, member, text_of};
+pub(super) use operators::{jsonb_in, operator, scalars as operators};
 pub(super) use value::{Json, from_arrow};
 
 /// Checks that a text is JSON; for fuzzing.

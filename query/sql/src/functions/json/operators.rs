@@ -14,9 +14,11 @@ use datafusion::{
 
 use super::{
     super::scalar::{Arg, Call, Scalar, Shape, exactly, many},
+    canonical::{self, written},
     scan::{self, Step},
     value::Json,
 };
+use crate::error::SqlError;
 
 const GET: &[Shape] = &[exactly(&[Arg::Text, Arg::Text]), exactly(&[Arg::Text, Arg::Int])];
 const PATH: &[Shape] = &[exactly(&[Arg::Text, Arg::Texts]), exactly(&[Arg::Text, Arg::Text])];
@@ -72,6 +74,11 @@ pub(in super::super) fn scalars() -> Vec<ScalarUDF> {
         delete(),
         delete_path(),
         concat(),
+        jsonb_in(),
+        Scalar::new("json_in", ONE, text, |call| {
+            texts(call, |t| Ok(Some(valid(scan::check(t).map(|_| t))?.to_owned().into())))
+        })
+        .typed("json"),
         Scalar::new("jsonb_extract_path", STEPS, text, |call| along(call, false))
             .alias(&["json_extract_path"])
             .typed("jsonb"),
@@ -88,7 +95,7 @@ pub(in super::super) fn scalars() -> Vec<ScalarUDF> {
             })
         }),
         Scalar::new("jsonb_strip_nulls", ONE, text, |call| {
-            texts(call, |t| Ok(Some(strip_nulls(scan::parse(t)?).to_string().into())))
+            texts(call, |t| Ok(Some(written(strip_nulls(scan::parse(t)?)).into())))
         })
         .alias(&["json_strip_nulls"])
         .typed("jsonb"),
@@ -99,6 +106,19 @@ pub(in super::super) fn scalars() -> Vec<ScalarUDF> {
         Scalar::new("json_keys_list", ONE, |_| Ok(list(DataType::Utf8View)), keys),
     ];
     of.into_iter().map(Scalar::udf).collect()
+}
+
+/// What a cast to jsonb calls.
+pub(in super::super) fn jsonb_in() -> Scalar {
+    Scalar::new("jsonb_in", ONE, text, |call| texts(call, |t| Ok(Some(valid(canonical::jsonb(t))?.into()))))
+        .typed("jsonb")
+}
+
+/// What a cast read, or PostgreSQL's error for what is no JSON.
+fn valid<T>(read: Result<T>) -> Result<T> {
+    read.map_err(|e| {
+        SqlError::new(b"22P02", "invalid input syntax for type json").with_detail(e.message().into_owned()).into()
+    })
 }
 
 fn get() -> Scalar {
@@ -160,7 +180,7 @@ fn delete() -> Scalar {
                 Some(keys) => remove(json, Step::Key(keys.value(row))),
                 None => remove(json, Step::Index(index.as_primitive::<Int64Type>().value(row))),
             };
-            Ok(Some(removed.to_string()))
+            Ok(Some(written(removed)))
         };
         Ok(Arc::new(left.iter().enumerate().map(row).collect::<Result<StringViewArray>>()?))
     })
@@ -171,9 +191,7 @@ fn delete_path() -> Scalar {
     Scalar::new("jsonb_delete_path", PATH, text, |call| {
         let (left, paths) = (call.text(0)?, paths(call, 1)?);
         let row = |(json, path): (Option<&str>, &Option<Vec<String>>)| {
-            json.zip(path.as_ref())
-                .map(|(json, path)| Ok(remove_path(scan::parse(json)?, path).to_string()))
-                .transpose()
+            json.zip(path.as_ref()).map(|(json, path)| Ok(written(remove_path(scan::parse(json)?, path)))).transpose()
         };
         Ok(Arc::new(left.iter().zip(&paths).map(row).collect::<Result<StringViewArray>>()?))
     })
@@ -184,7 +202,7 @@ fn concat() -> Scalar {
     Scalar::new("jsonb_concat", TWO, text, |call| {
         let (left, right) = (call.text(0)?, call.text(1)?);
         let row = |(a, b): (Option<&str>, Option<&str>)| {
-            a.zip(b).map(|(a, b)| Ok(join(scan::parse(a)?, scan::parse(b)?).to_string())).transpose()
+            a.zip(b).map(|(a, b)| Ok(written(join(scan::parse(a)?, scan::parse(b)?)))).transpose()
         };
         Ok(Arc::new(left.iter().zip(&right).map(row).collect::<Result<StringViewArray>>()?))
     })

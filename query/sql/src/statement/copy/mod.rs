@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use self::lines::Lines;
 use super::{
+    documents::FieldValues,
     insert::{Place, places, told},
     rows::{Given, NewRows, Values},
     table_as,
@@ -196,7 +197,9 @@ impl Feed {
             for (place, values) in self.places.iter().zip(columns) {
                 match place {
                     Place::Column(id) => drop(given.columns.insert(*id, Values::Held(values))),
-                    Place::Field(name) => drop(given.fields.insert(name.clone(), values)),
+                    Place::Field(name) => {
+                        drop(given.fields.insert(name.clone(), FieldValues { values, is_json: false }))
+                    }
                 }
             }
             let rows = NewRows::make(connection, &target, len, &given)?.to_rows(&target)?;
