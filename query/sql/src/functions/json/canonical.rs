@@ -70,6 +70,10 @@ fn normalise(json: &mut Json) -> bool {
         Json::Array(values) => normalise_all(values.iter_mut()),
         Json::Object(fields) => {
             fields.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
+            // Of a key that is there twice, as functions may make it, the last one counts.
+            fields.reverse();
+            fields.dedup_by(|(a, _), (b, _)| a == b);
+            fields.reverse();
             normalise_all(fields.iter_mut().map(|(_, value)| value))
         }
         Json::Null | Json::Bool(_) | Json::String(_) => true,
