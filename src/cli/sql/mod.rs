@@ -18,7 +18,7 @@ use std::{
 };
 
 use chronolith_sql::SqlError;
-use futures::StreamExt as _;
+use futures::{FutureExt as _, StreamExt as _};
 use tokio::{
     runtime::Runtime,
     signal::unix::{Signal, SignalKind, signal},
@@ -119,6 +119,13 @@ impl Runner {
         let interrupts = signal(SignalKind::interrupt()).map_err(|e| CliError::io("waiting for Ctrl-C", e))?;
         self.interrupts = Some(interrupts);
         Ok(())
+    }
+
+    /// Whatever was interrupted by Ctrl-C so far is over: the next statement shall not end by it.
+    fn forget_interrupts(&mut self) {
+        while let Some(interrupts) = &mut self.interrupts
+            && interrupts.recv().now_or_never().flatten().is_some()
+        {}
     }
 
     /// Runs all statements of a text, up to the first that fails.

@@ -1,5 +1,7 @@
 //! The shell: statements typed one after another, and commands that begin with a backslash.
 
+use std::ops::ControlFlow;
+
 use super::{
     Runner,
     editor::{Editor, Typed},
@@ -43,9 +45,8 @@ enum Command {
 /// Reads and runs until the user leaves.
 pub(super) fn run(runner: &mut Runner) -> Result<(), CliError> {
     runner.catch_interrupts()?;
-    let mut words = Words::default();
-    learn(runner, &mut words);
-    let mut editor = Editor::new(history_path())?;
+    let mut editor = Editor::new(Words::default(), history_path())?;
+    learn(runner, &mut editor);
     note(&format!(
         "chronolith {} on {}. \\? for help, Ctrl-D to leave.",
         env!("CARGO_PKG_VERSION"),
@@ -54,43 +55,59 @@ pub(super) fn run(runner: &mut Runner) -> Result<(), CliError> {
     let mut statements = Statements::default();
     loop {
         let prompt = if statements.is_open() { "chronolith-> " } else { "chronolith=> " };
-        let line = match editor.read(prompt, &|before| words.complete(before))? {
-            Typed::Line(line) => line,
+        let text = match editor.read(prompt)? {
+            Typed::Text(text) => text,
             Typed::Interrupted => {
                 statements.clear();
                 continue;
             }
             Typed::End => return Ok(()),
         };
-        editor.remember(&line);
-        if !statements.is_open() && line.trim_start().starts_with('\\') {
-            match command(line.trim()) {
-                Ok(Command::Quit) => return Ok(()),
-                Ok(command) => tell(obey(runner, &command))?,
-                Err(reason) => note(&format!("error: {reason}")),
-            }
-            continue;
-        }
-        match statements.push(&(line + "\n")) {
-            Ok(complete) => {
-                for statement in complete {
-                    let done = runner.one(&statement);
-                    let failed = done.is_err();
-                    tell(done)?;
-                    if failed {
-                        break;
-                    }
-                    if changes_names(&statement) {
-                        learn(runner, &mut words);
-                    }
-                }
-            }
-            Err(reason) => {
-                note(&format!("error: {reason}"));
-                statements.clear();
+        editor.remember(&text);
+        runner.forget_interrupts();
+        for line in text.split('\n') {
+            if take(runner, &mut editor, &mut statements, line)?.is_break() {
+                return Ok(());
             }
         }
     }
+}
+
+/// Obeys a line, or runs the statements that end in it; breaks when the user wants to leave.
+fn take(
+    runner: &mut Runner,
+    editor: &mut Editor,
+    statements: &mut Statements,
+    line: &str,
+) -> Result<ControlFlow<()>, CliError> {
+    if !statements.is_open() && line.trim_start().starts_with('\\') {
+        match command(line.trim()) {
+            Ok(Command::Quit) => return Ok(ControlFlow::Break(())),
+            Ok(command) => tell(obey(runner, &command))?,
+            Err(reason) => note(&format!("error: {reason}")),
+        }
+        return Ok(ControlFlow::Continue(()));
+    }
+    match statements.push(&format!("{line}\n")) {
+        Ok(complete) => {
+            for statement in complete {
+                let done = runner.one(&statement);
+                let failed = done.is_err();
+                tell(done)?;
+                if failed {
+                    break;
+                }
+                if changes_names(&statement) {
+                    learn(runner, editor);
+                }
+            }
+        }
+        Err(reason) => {
+            note(&format!("error: {reason}"));
+            statements.clear();
+        }
+    }
+    Ok(ControlFlow::Continue(()))
 }
 
 /// Shows an error; the shell goes on unless nobody reads it any more.
@@ -167,12 +184,14 @@ fn changes_names(statement: &str) -> bool {
 }
 
 /// Asks for the names that are completed. Without them the shell works as well.
-fn learn(runner: &mut Runner, words: &mut Words) {
+fn learn(runner: &mut Runner, editor: &mut Editor) {
     let statement = format!(
         "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public' UNION \
          SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' LIMIT {MOST_NAMES}"
     );
-    if let Ok(names) = names(runner, &statement) {
+    if let Ok(names) = names(runner, &statement)
+        && let Some(words) = editor.words()
+    {
         words.set_names(names);
     }
 }

@@ -99,11 +99,13 @@ pub(super) struct Words {
 impl Words {
     /// Takes the names of tables and columns, instead of those that were there.
     pub(super) fn set_names(&mut self, names: impl IntoIterator<Item = String>) {
-        self.names = names.into_iter().map(|name| as_written(&name)).collect();
+        // A terminal obeys escapes: names with control characters are typed by who wants them.
+        let names = names.into_iter().filter(|name| !name.chars().any(char::is_control));
+        self.names = names.map(|name| as_written(&name)).collect();
     }
 
     /// What the word before the cursor may become: where it begins, and its completions.
-    pub(super) fn complete(&self, before: &str) -> (usize, Vec<String>) {
+    pub(super) fn find(&self, before: &str) -> (usize, Vec<String>) {
         let is_part = |c: char| c.is_alphanumeric() || matches!(c, '_' | '"' | '.');
         let start = before.char_indices().rev().find(|(_, c)| !is_part(*c)).map_or(0, |(at, c)| at + c.len_utf8());
         let typed = before.get(start..).unwrap_or("");
@@ -131,17 +133,6 @@ fn as_written(name: &str) -> String {
     if is_plain { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-/// What all of these begin with.
-pub(super) fn common_start(words: &[String]) -> String {
-    let Some((first, rest)) = words.split_first() else { return String::new() };
-    let mut length = first.len();
-    for word in rest {
-        let same = first.char_indices().zip(word.chars()).find(|((_, a), b)| a != b);
-        length = length.min(same.map_or(word.len().min(first.len()), |((at, _), _)| at));
-    }
-    first.get(..length).unwrap_or("").to_owned()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -149,17 +140,14 @@ mod tests {
     #[test]
     fn names_and_words_are_completed() {
         let mut words = Words::default();
-        words.set_names(["sessions", "session_id", "User id", "page"].map(str::to_owned));
-        assert_eq!(words.complete("sel"), (0, vec!["select".to_owned()]));
-        assert_eq!(words.complete("SELECT * FR"), (9, vec!["FROM".to_owned()]));
-        let (start, found) = words.complete("select max(sess");
+        words.set_names(["sessions", "session_id", "User id", "page", "sess\u{1b}[2J"].map(str::to_owned));
+        assert_eq!(words.find("sel"), (0, vec!["select".to_owned()]));
+        assert_eq!(words.find("SELECT * FR"), (9, vec!["FROM".to_owned()]));
+        let (start, found) = words.find("select max(sess");
         assert_eq!((start, found.as_slice()), (11, ["session_id".to_owned(), "sessions".to_owned()].as_slice()));
-        assert_eq!(common_start(&found), "session");
-        assert_eq!(words.complete("select s.pa"), (9, vec!["page".to_owned()]));
-        assert_eq!(words.complete("select s.").1.len(), 4);
-        assert_eq!(words.complete("select \"us"), (7, vec!["\"User id\"".to_owned()]));
-        assert_eq!(words.complete("select "), (7, vec![]));
-        assert_eq!(common_start(&["\u{e9}a".to_owned(), "\u{e9}b".to_owned()]), "\u{e9}");
-        assert_eq!(common_start(&[]), "");
+        assert_eq!(words.find("select s.pa"), (9, vec!["page".to_owned()]));
+        assert_eq!(words.find("select s.").1.len(), 4);
+        assert_eq!(words.find("select \"us"), (7, vec!["\"User id\"".to_owned()]));
+        assert_eq!(words.find("select "), (7, vec![]));
     }
 }
