@@ -141,8 +141,8 @@ def field(line, name):
 
 def load(files, running, report):
     loads = {}
-    report("| data | system | events per CPU s | CPU s (until idle) | wall s | MiB on disk | after compaction | B/event |")
-    report("|---|---|---:|---:|---:|---:|---:|---:|")
+    report("| data | system | events per CPU s | the same until idle | CPU s (until idle) | wall s | MiB on disk | after compaction | B/event |")
+    report("|---|---|---:|---:|---:|---:|---:|---:|---:|")
     for table, (path, count) in files.items():
         for name, db in running.items():
             before = db.size()
@@ -150,8 +150,8 @@ def load(files, running, report):
             loaded = db.size() - before
             db.compact()
             compact = db.size() - before
-            loads[table, name] = count / result["cpu idle"], compact
-            report(f"| {table} | {name} | {count / result['cpu idle']:,.0f} | {result['cpu']:.1f} ({result['cpu idle']:.1f}) | "
+            loads[table, name] = count / result["cpu"], compact, count / result["cpu idle"]
+            report(f"| {table} | {name} | {count / result['cpu']:,.0f} | {count / result['cpu idle']:,.0f} | {result['cpu']:.1f} ({result['cpu idle']:.1f}) | "
                    f"{result['wall']:.1f} | {loaded / 2**20:,.1f} | {compact / 2**20:,.1f} | {compact / count:.1f} |")
     return loads
 
@@ -218,7 +218,9 @@ def measure(args, files, running, report):
     for table in files:
         if (table, "chronolith") in loads and (table, "duckdb") in loads:
             ratio = loads[table, "chronolith"][0] / loads[table, "duckdb"][0]
-            goal(f"{table}: events per CPU second to DuckDB's", ratio, f"at least {LOAD_GOAL}", ratio >= LOAD_GOAL)
+            goal(f"{table}: events per CPU second to DuckDB's, until the last acknowledgement", ratio, f"at least {LOAD_GOAL}", ratio >= LOAD_GOAL)
+            ratio = loads[table, "chronolith"][2] / loads[table, "duckdb"][2]
+            report(f"- {table}: the same until merged and idle: {ratio:.2f}")
         if (table, "chronolith") in loads and (table, "clickhouse") in loads:
             ratio = loads[table, "chronolith"][1] / loads[table, "clickhouse"][1]
             goal(f"{table}: bytes on disk to ClickHouse's", ratio, "at most 1", ratio <= 1)
