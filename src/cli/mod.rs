@@ -35,7 +35,7 @@ use clap::{Parser, Subcommand};
 
 use error::CliError;
 
-const ABOUT: &str = "A time-series database: takes remote write, answers PromQL, takes the place of Prometheus";
+const ABOUT: &str = "A time-series and event database: takes remote write and events, answers PromQL and SQL";
 
 const HELP: &str = "\
 Examples:
