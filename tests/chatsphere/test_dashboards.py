@@ -77,6 +77,41 @@ def test_the_hourly_aggregates(connection, warehouse):
     assert [(h, u, n, float(a)) for h, u, n, a in rows] == wanted
 
 
+def test_the_hourly_aggregates_as_a_rollup(server, connection, warehouse):
+    """What the deployment's Spark job writes: kept up to date by the database, late messages included."""
+    if server.process is None:
+        pytest.skip("a PostgreSQL has no continuous rollups")
+    connection.autocommit = True
+    frame = warehouse["message_analytics"][["timestamp", "user_id", "content_length"]]
+
+    def check():
+        rows = fetch(connection, "SELECT hour, user_id, message_count, avg_length FROM message_metrics ORDER BY hour, user_id")
+        groups = frame.groupby([frame["timestamp"].dt.floor("h"), "user_id"])["content_length"].agg(["size", "mean"])
+        wanted = [(h.to_pydatetime(), u, int(g["size"]), pytest.approx(g["mean"])) for (h, u), g in groups.iterrows()]
+        assert len(rows) == len(wanted) > 100
+        assert [(h, u, n, float(a)) for h, u, n, a in rows] == wanted
+
+    with connection.cursor() as cur:
+        cur.execute("""
+            CREATE MATERIALIZED VIEW message_metrics WITH (continuous) AS
+            SELECT time_bucket('1 hour', timestamp) AS hour, user_id,
+                   COUNT(*) AS message_count, AVG(content_length) AS avg_length
+            FROM message_analytics GROUP BY hour, user_id
+        """)
+        check()
+        late = dt.datetime(2025, 12, 31, 23, 30)
+        columns = {"message_id": "late-1", "user_id": "user-late", "content_length": 77, "timestamp": late}
+        cur.execute(f"INSERT INTO message_analytics ({', '.join(columns)}) VALUES (%s, %s, %s, %s)", list(columns.values()))
+        frame = pd.concat([frame, pd.DataFrame([columns])[list(frame.columns)]], ignore_index=True)
+        check()
+        cur.execute("REFRESH MATERIALIZED VIEW message_metrics")
+        check()
+        cur.execute("DELETE FROM message_analytics WHERE message_id = 'late-1'")
+        frame = frame[frame["user_id"] != "user-late"]
+        check()
+        cur.execute("DROP MATERIALIZED VIEW message_metrics")
+
+
 def test_the_performance_dashboard(server):
     now = int(time.time())
     lines = []
