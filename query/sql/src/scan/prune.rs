@@ -31,6 +31,9 @@ pub(crate) fn block_len(part: &dyn Part, block: usize) -> usize {
     part.len().saturating_sub(block * BLOCK_ROWS).min(BLOCK_ROWS)
 }
 
+/// What is known of a column in some parts; and for each block which of these is its own, and its place in the part.
+type BlockZones = (Vec<Arc<ColumnZones>>, Vec<(usize, usize)>);
+
 /// The statistics of some blocks, as a predicate asks for them.
 pub(crate) struct BlockStatistics<'a> {
     pub(crate) layout: &'a Layout,
@@ -65,7 +68,7 @@ impl BlockStatistics<'_> {
 
     /// What is known of a column in the parts that have one of the blocks, and for each block which of these it is.
     /// `None` when it cannot be read: reading the blocks tells the error.
-    pub(crate) fn zones(&self, key: &ColumnKey) -> Option<(Vec<Arc<ColumnZones>>, Vec<(usize, usize)>)> {
+    pub(crate) fn zones(&self, key: &ColumnKey) -> Option<BlockZones> {
         let mut zones = Vec::new();
         let mut of_part: Vec<Option<usize>> = vec![None; self.parts.len()];
         let mut places = Vec::with_capacity(self.blocks.len());
