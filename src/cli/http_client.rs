@@ -156,6 +156,7 @@ impl HttpClient {
     }
 
     /// What waits for answers: for those who read them part by part.
+    #[cfg(feature = "sql")]
     pub(crate) fn runtime(&self) -> Arc<Runtime> {
         Arc::clone(&self.runtime)
     }
