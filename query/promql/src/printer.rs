@@ -204,7 +204,20 @@ fn write_label_name(f: &mut Formatter<'_>, name: &str) -> fmt::Result {
 
 impl Display for BinaryExpr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write!(f, "{} {} {}", self.lhs, BinaryHead(self), self.rhs)
+        match self.unsigned_base() {
+            Some(base) => f.write_str(base)?,
+            None => self.lhs.fmt(f)?,
+        }
+        write!(f, " {} {}", BinaryHead(self), self.rhs)
+    }
+}
+
+impl BinaryExpr {
+    /// Infinity as the base of a power, without its sign: `^` binds tighter than a sign, so that `+Inf ^ 2` would be
+    /// read as `+(Inf ^ 2)`. Here we depart from Prometheus, which prints what it does not read as the same.
+    pub(crate) fn unsigned_base(&self) -> Option<&'static str> {
+        let infinite = matches!(&*self.lhs, Expr::Number(n) if n.value == f64::INFINITY && !n.is_duration);
+        (self.op == BinaryOp::Pow && infinite).then_some("Inf")
     }
 }
 

@@ -32,7 +32,11 @@ fn at_level(expr: &Expr, level: usize) -> String {
             format!("{pad}{}(\n{param}{}\n{pad})", AggregateHead(e), at_level(&e.expr, level + 1))
         }
         Expr::Binary(e) if !fits => {
-            format!("{}\n{pad}{}\n{}", at_level(&e.lhs, level + 1), BinaryHead(e), at_level(&e.rhs, level + 1))
+            let lhs = match e.unsigned_base() {
+                Some(base) => indent(level + 1) + base,
+                None => at_level(&e.lhs, level + 1),
+            };
+            format!("{lhs}\n{pad}{}\n{}", BinaryHead(e), at_level(&e.rhs, level + 1))
         }
         Expr::Call(e) if !fits => {
             let args: Vec<String> = e.args.iter().map(|arg| at_level(arg, level + 1)).collect();

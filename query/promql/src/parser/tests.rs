@@ -260,6 +260,9 @@ fn prints_as_prometheus_prints() {
         ("count_values(\"a\\xc5z\", b)", "count_values(\"a\\xc5z\", b)"),
         ("0x10 + 1e3", "16 + 1000"),
         ("a > 1h30m", "a > 1h30m"),
+        ("inf * 2", "+Inf * 2"),
+        // Not so in Prometheus, which reads what it prints here as `+(Inf ^ 2)`.
+        ("-Inf^step()", "-Inf ^ step()"),
     ];
     for (query, printed) in cases {
         assert_eq!(tree(query).to_string(), printed, "{query}");
