@@ -8,7 +8,10 @@ use arrow_array::{ArrayRef, Int64Array, StringViewArray};
 use chronolith_storage::{
     StorageError,
     engine::{Engine, EngineOptions, OnConflict},
-    table::{ColumnDefinition, ColumnId, ColumnKey, ColumnType, Kind, Rows, TableDefinition, TableId, TablesView},
+    table::{
+        ColumnDefinition, ColumnId, ColumnKey, ColumnType, HOLDS, Kind, REPLACED, Rows, TableDefinition, TableId,
+        TablesView, hold_body, hold_name, replaced_name,
+    },
 };
 use roaring::RoaringTreemap;
 
@@ -240,4 +243,32 @@ fn serial_numbers_are_given_once() {
     drop(rolled_back);
     assert_eq!(engine.begin().next_serial(id, ColumnId(0), 2).unwrap(), 5);
     assert!(engine.begin().next_serial(id, ColumnId(1), 1).is_err());
+}
+
+#[test]
+fn rows_are_replaced_or_held_but_not_both() {
+    let engine = engine();
+    let id = make(&engine);
+    let mut t = engine.begin();
+    t.insert(id, rows(&[(1, "a")]), OnConflict::Refuse).unwrap();
+    t.put_entry(HOLDS, &hold_name(id, "view"), Some(hold_body(0, b"")));
+    let refused = t.insert(id, rows(&[(2, "b")]), OnConflict::Replace).unwrap_err();
+    assert!(refused.to_string().contains("rows of table \"users\" cannot be replaced"), "{refused}");
+    t.put_entry(HOLDS, &hold_name(id, "view"), None);
+    t.insert(id, rows(&[(1, "b")]), OnConflict::Replace).unwrap();
+    // One that derives something and saw no mark contradicts it.
+    let mut late = engine.begin();
+    late.put_entry(REPLACED, &replaced_name(id), None);
+    t.commit().unwrap();
+    assert!(matches!(late.commit(), Err(StorageError::Conflict { .. })));
+    // The mark is the table's: it goes where the rows go.
+    let mut t = engine.begin();
+    let new = t.truncate(id).unwrap().id;
+    t.commit().unwrap();
+    let marks = |view: &TablesView| view.entries(REPLACED).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    assert_eq!(marks(&engine.tables()), [replaced_name(new)]);
+    let mut t = engine.begin();
+    t.drop_table(new).unwrap();
+    t.commit().unwrap();
+    assert_eq!(marks(&engine.tables()), Vec::<String>::new());
 }

@@ -22,6 +22,7 @@ use crate::{
         ColumnId, ColumnKey, FIELDS_MAX, Kind, Rows, TableDefinition, TableId,
         batch::compact,
         check::{check_change, check_definition, check_rows, is_field},
+        hold::{REPLACED, is_held, replaced_name},
         key::{Keys, describe},
         snapshot::TablesView,
         wire::{ROWS_MAX, TableState, encode_rows, encode_table},
@@ -36,7 +37,8 @@ pub enum OnConflict {
     Refuse,
     /// Leave the row out.
     Skip,
-    /// Delete the old row first. Of two rows of one call with the same key the later one counts.
+    /// Delete the old row first. Of two rows of one call with the same key the later one counts. From a table that was
+    /// written to in this way nothing can be derived, since nobody is told of the deletions.
     Replace,
 }
 
@@ -120,6 +122,7 @@ impl Transaction {
     /// When there is no such table.
     pub fn drop_table(&mut self, table: TableId) -> Result<()> {
         self.begin_write(table)?;
+        self.move_mark(table, None);
         self.write(Write::Drop(table));
         Ok(())
     }
@@ -132,6 +135,7 @@ impl Transaction {
         let mut definition = TableDefinition::clone(&*self.begin_write(table)?);
         definition.id = self.engine.inner().next_table_id()?;
         self.engine.inner().copy_serials(table, definition.id);
+        self.move_mark(table, Some(definition.id));
         let definition = Arc::new(definition);
         self.write(Write::Drop(table));
         self.write(Write::Define(Arc::clone(&definition)));
@@ -142,8 +146,8 @@ impl Transaction {
     /// otherwise. Two rows of one call with the same primary key are a conflict as well.
     ///
     /// # Errors
-    /// [`StorageError::UniqueViolation`], [`StorageError::NotNullViolation`], [`StorageError::TooManyFields`], or when a
-    /// column is not one of the table.
+    /// [`StorageError::UniqueViolation`], [`StorageError::NotNullViolation`], [`StorageError::TooManyFields`], when a
+    /// column is not one of the table, or when rows are replaced of which something is derived.
     pub fn insert(&mut self, table: TableId, rows: Rows, on_conflict: OnConflict) -> Result<Vec<u32>> {
         let definition = self.begin_write(table)?;
         check_rows(&definition, &rows)?;
@@ -165,6 +169,9 @@ impl Transaction {
             table: definition.name.clone(),
             key: describe(&columns, &rows, row),
         })?;
+        if on_conflict == OnConflict::Replace {
+            self.mark_replaced(&definition)?;
+        }
         if !replaced.is_empty() {
             self.write(Write::Delete(table, replaced));
         }
@@ -302,6 +309,35 @@ impl Transaction {
             return Ok(Arc::clone(base)); // written to, and rolled back
         }
         read_lock(&self.engine.inner().tables).table(id).map(|t| Arc::clone(&t.definition)).ok_or_else(unknown)
+    }
+
+    /// Marks a table as one whose rows are replaced. Who derives something from it would not be told.
+    fn mark_replaced(&mut self, definition: &TableDefinition) -> Result<()> {
+        let name = replaced_name(definition.id);
+        let entries = self.staged.entries_over(read_lock(&self.engine.inner().tables).entries());
+        if entries.contains_key(&(REPLACED.to_owned(), name.clone())) {
+            return Ok(());
+        }
+        if is_held(&entries, definition.id) {
+            return Err(StorageError::Invalid(format!(
+                "rows of table {:?} cannot be replaced while a materialized view is of it: drop the view",
+                definition.name
+            )));
+        }
+        self.put_entry(REPLACED, &name, Some(Vec::new()));
+        Ok(())
+    }
+
+    /// Takes the mark of [`Transaction::mark_replaced`] from a table that goes, and gives it to the one in its place.
+    fn move_mark(&mut self, from: TableId, to: Option<TableId>) {
+        let name = replaced_name(from);
+        let entries = self.staged.entries_over(read_lock(&self.engine.inner().tables).entries());
+        if entries.contains_key(&(REPLACED.to_owned(), name.clone())) {
+            self.put_entry(REPLACED, &name, None);
+            if let Some(to) = to {
+                self.put_entry(REPLACED, &replaced_name(to), Some(Vec::new()));
+            }
+        }
     }
 
     fn check_name_is_free(&self, name: &str) -> Result<()> {

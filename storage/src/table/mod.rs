@@ -21,7 +21,7 @@ pub mod wire;
 
 pub use check::{FIELDS_MAX, NAME_MAX};
 pub use definition::{ColumnDefinition, ColumnId, ColumnType, TableDefinition, TableId};
-pub use hold::{HOLDS, hold_body, hold_name, read_hold};
+pub use hold::{HOLDS, REPLACED, hold_body, hold_name, read_hold, replaced_name};
 pub use key::key_hashes;
 pub use kind::{ColumnKey, Kind, ListKind};
 pub use part::{BLOCK_ROWS, ColumnZones, Needle, Part};

@@ -96,7 +96,8 @@ impl Staged {
         TablesView::new(committed.chain(made), self.entries_over(tables.entries()))
     }
 
-    fn entries_over(&self, committed: &Arc<Entries>) -> Arc<Entries> {
+    /// All entries with these writes on top.
+    pub(in crate::engine) fn entries_over(&self, committed: &Arc<Entries>) -> Arc<Entries> {
         if self.entries.is_empty() {
             return Arc::clone(committed);
         }
