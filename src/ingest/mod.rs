@@ -8,6 +8,7 @@ pub mod exposition;
 #[cfg(feature = "kafka-records")]
 pub mod kafka_records;
 pub mod label_rules;
+pub mod parquet_schema;
 pub mod postgres;
 pub mod prometheus_chunk;
 #[cfg(feature = "server")]

@@ -14,14 +14,16 @@ use arrow_schema::{DataType, FieldRef};
 use chronolith_storage::document::MAX_DEPTH;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use crate::cli::error::CliError;
+use crate::{cli::error::CliError, ingest::parquet_schema};
 
 /// Rows of a batch.
 const BATCH_ROWS: usize = 8_192;
 /// The longest description of its columns and row groups that a file may have.
 const MAX_FOOTER_BYTES: u32 = 64 << 20;
-/// The thread's stack: the columns of a file may be nested far deeper than they may be here, and are read by recursion.
-const STACK_BYTES: usize = 256 << 20;
+/// How deep the columns of a file may be nested: a list is three of its levels, and one here.
+const MAX_FILE_DEPTH: usize = 3 * MAX_DEPTH + 1;
+/// The thread's stack: columns are read by recursion.
+const STACK_BYTES: usize = 64 << 20;
 const MAGIC: &[u8] = b"PAR1";
 
 /// A file that is read.
@@ -110,7 +112,10 @@ fn check_footer(file: &mut File) -> Result<(), String> {
     if footer > MAX_FOOTER_BYTES || u64::from(footer) + 12 > length {
         return Err(format!("its footer would have {footer} bytes, which is more than there can be"));
     }
-    Ok(())
+    file.seek(SeekFrom::End(-8 - i64::from(footer))).map_err(io)?;
+    let mut bytes = vec![0; footer as usize];
+    file.read_exact(&mut bytes).map_err(io)?;
+    parquet_schema::check_depth(&bytes, MAX_FILE_DEPTH).map_err(|e| e.to_string())
 }
 
 fn read(file: File, tell: &SyncSender<Message>) -> Result<(), String> {
@@ -187,6 +192,20 @@ mod tests {
     fn what_was_written_is_read() {
         assert_eq!(rows_of(&file_of(20_000)), Ok(20_000));
         assert_eq!(rows_of(&file_of(0)), Ok(0));
+    }
+
+    #[test]
+    fn a_schema_as_deep_as_a_footer_can_be_is_an_error() {
+        // Each element: a name of one letter, one child.
+        let levels: u32 = 2_000_000;
+        let mut footer = vec![0x15, 2, 0x19, 0xfc];
+        footer.extend([levels as u8 | 0x80, (levels >> 7) as u8 | 0x80, (levels >> 14) as u8]);
+        footer.extend([0x48, 1, b'c', 0x15, 2, 0].repeat(levels as usize));
+        footer.push(0);
+        let length = u32::try_from(footer.len()).unwrap().to_le_bytes();
+        let file = [&b"PAR1"[..], &footer, &length, b"PAR1"].concat();
+        let error = rows_of(&file).unwrap_err();
+        assert!(error.contains("nested more than"), "{error}");
     }
 
     #[test]
