@@ -7,5 +7,6 @@ mod directories;
 mod harness;
 mod help;
 mod sql;
+mod terminal;
 mod testing;
 mod transfers;
