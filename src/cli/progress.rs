@@ -60,6 +60,11 @@ impl Progress {
         (self.samples as f64 / seconds) as u64
     }
 
+    /// Takes the bar away when the work ended with an error: what was done before is told, if anything was.
+    pub(crate) fn fail(self) {
+        if self.samples > 0 { self.finish() } else { self.bar.finish_and_clear() }
+    }
+
     /// Takes the bar away and says what was done and how fast.
     pub(crate) fn finish(self) {
         self.bar.finish_and_clear();

@@ -196,3 +196,16 @@ fn csv_is_imported_in_pieces_with_its_names() {
         assert_eq!(done.status.code(), Some(2), "{args:?}: {}", text(&done.stderr));
     }
 }
+
+#[test]
+fn an_import_that_fails_at_once_does_not_say_that_it_imported() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("no.parquet"), "this is no Parquet file").unwrap();
+    fs::write(dir.path().join("no.ndjson"), "nor is this JSON\n").unwrap();
+    for file in ["no.parquet", "no.ndjson"] {
+        let done = run(dir.path(), &["import", "--data-dir", "d", "--table", "e", file]);
+        let said = text(&done.stderr);
+        assert_eq!(done.status.code(), Some(1), "{said}");
+        assert!(said.contains(file) && !said.contains("imported: 0"), "{said}");
+    }
+}

@@ -89,7 +89,11 @@ pub(super) fn run(args: &ImportArgs, table: &str) -> Result<(), CliError> {
             break;
         }
     }
-    progress.finish();
+    if done.is_ok() {
+        progress.finish()
+    } else {
+        progress.fail()
+    }
     let closed = match place {
         Place::Directory(db) => db.close().map_err(CliError::from),
         Place::Server(_) => Ok(()),

@@ -195,7 +195,11 @@ impl Importer {
 
     /// Closes the target and tells what became of the samples.
     fn finish(self, done: Result<(), CliError>) -> Result<(), CliError> {
-        self.progress.finish();
+        if done.is_ok() {
+            self.progress.finish()
+        } else {
+            self.progress.fail()
+        }
         let default_keep: HumanDuration = DEFAULT_RETENTION.parse().map_err(CliError::Usage)?;
         if self.target.data_dir().is_some() && self.earliest < now_ms().saturating_sub(default_keep.as_millis()) {
             note(&format!(
