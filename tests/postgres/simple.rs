@@ -107,6 +107,21 @@ fn settings_that_change_are_told() {
     assert_eq!(shown(&mut other), "2026-07-01 08:00:00-04");
 }
 
+#[test]
+fn set_local_is_of_a_transaction() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    let messages = client.query("SET LOCAL TIME ZONE 'Europe/Berlin'");
+    assert_eq!(kinds(&messages), "NCZ");
+    assert_eq!(rows(&client.query("SHOW TIME ZONE")), ["UTC"]);
+    assert_eq!(kinds(&client.query("BEGIN")), "CZ");
+    assert_eq!(kinds(&client.query("SET LOCAL TIME ZONE 'Europe/Berlin'")), "CSZ");
+    assert_eq!(rows(&client.query("SELECT '2026-07-01 12:00'::timestamptz")), ["2026-07-01 12:00:00+02"]);
+    // Its end is told as well.
+    assert_eq!(kinds(&client.query("COMMIT")), "CSZ");
+    assert_eq!(rows(&client.query("SHOW TIME ZONE")), ["UTC"]);
+}
+
 /// A query that runs for longer than any test waits.
 const ENDLESS: &str = "SELECT count(*) FROM generate_series(1, 1000000) AS a(x), generate_series(1, 1000000) AS b(y) \
                        WHERE a.x % 7 = b.y % 5 + 100";

@@ -22,6 +22,7 @@ mod statement;
 mod stop;
 mod stored;
 pub mod types;
+mod undo;
 
 pub use datafusion::common::ScalarValue;
 pub use engine::{SqlEngine, SqlOptions};

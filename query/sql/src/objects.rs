@@ -1,9 +1,8 @@
 //! What a session sees of the database, for the catalog's tables: relations, indexes, comments, settings.
 
 use std::{
-    collections::BTreeMap,
     fmt::Debug,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::SystemTime,
 };
 
@@ -11,6 +10,7 @@ use arrow::datatypes::SchemaRef;
 use chronolith_storage::table::TableDefinition;
 
 use crate::error::Result;
+pub use crate::undo::Settings;
 
 /// What a relation is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,15 +98,35 @@ pub struct SessionInfo {
     pub pid: i32,
     /// When the server started.
     pub started: SystemTime,
-    /// The settings by their name in lower case. `set_config` writes here.
-    pub settings: Mutex<BTreeMap<String, Setting>>,
+    /// The settings. `set_config` writes here.
+    pub settings: Mutex<Settings>,
+    /// What the session's user should know of what was done, until somebody takes it.
+    pub(crate) warnings: Mutex<Vec<Warning>>,
+}
+
+/// Something that was done otherwise than it was said.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Warning {
+    /// Its SQLSTATE.
+    pub state: &'static str,
+    /// What it is.
+    pub message: String,
 }
 
 impl SessionInfo {
     /// A setting's value.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<String> {
-        let settings = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
-        settings.get(&name.to_ascii_lowercase()).map(|s| s.value.clone())
+        self.settings().get(&name.to_ascii_lowercase()).map(|s| s.value.clone())
+    }
+
+    pub(crate) fn settings(&self) -> MutexGuard<'_, Settings> {
+        self.settings.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a warning for whoever shows it.
+    pub(crate) fn warn(&self, state: &'static str, message: &str) {
+        let mut warnings = self.warnings.lock().unwrap_or_else(PoisonError::into_inner);
+        warnings.push(Warning { state, message: message.to_owned() });
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, PoisonError,
         atomic::{AtomicU8, Ordering},
     },
     time::Duration,
@@ -17,7 +17,7 @@ use crate::{
     connection::Connection,
     engine::SqlEngine,
     error::{Result, SqlError},
-    objects::SessionInfo,
+    objects::{SessionInfo, Warning},
     outcome::Outcome,
     parse, settings,
     stop::{Canceller, Stop},
@@ -94,6 +94,7 @@ impl Session {
             pid,
             started: sql.started(),
             settings: std::sync::Mutex::new(settings::defaults(user, sql.options().statement_timeout)),
+            warnings: std::sync::Mutex::default(),
         });
         let status = Arc::new(SharedStatus::default());
         let connection = Connection::new(sql.clone(), Arc::clone(&info), Arc::clone(&status));
@@ -176,7 +177,12 @@ impl Session {
     /// # Errors
     /// When there is no such setting, or the value is none of it.
     pub fn set(&mut self, name: &str, value: &str) -> Result<()> {
-        settings::set(&self.handle.info, name, value)
+        settings::set(&self.handle.info, name, value, false)
+    }
+
+    /// What the user should know of the statements since this was called last.
+    pub fn take_warnings(&mut self) -> Vec<Warning> {
+        std::mem::take(&mut *self.handle.info.warnings.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The session's number, which clients know as the process id of their backend.

@@ -1,12 +1,13 @@
 //! A session's settings: those that clients set and show, checked.
 
-use std::{collections::BTreeMap, sync::PoisonError, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
     error::{Result, SqlError},
     objects::{SessionInfo, Setting},
     session::Timeout,
-    types::parse_zone,
+    types::UTC,
+    undo::Settings,
 };
 
 /// What a setting's value must be.
@@ -117,7 +118,7 @@ const KNOWN: &[(&str, &str, Check, &str)] = &[
 ];
 
 /// The settings that a session begins with.
-pub(crate) fn defaults(user: &str, timeout: Timeout) -> BTreeMap<String, Setting> {
+pub(crate) fn defaults(user: &str, timeout: Timeout) -> Settings {
     let mut settings: BTreeMap<String, Setting> = KNOWN
         .iter()
         .map(|(name, value, _, description)| {
@@ -133,7 +134,7 @@ pub(crate) fn defaults(user: &str, timeout: Timeout) -> BTreeMap<String, Setting
     };
     put("session_authorization", user.to_owned());
     put("statement_timeout", timeout.map_or_else(|| "0".to_owned(), |t| duration_text(t.as_millis())));
-    settings
+    Settings::new(settings)
 }
 
 /// The name of a setting as it is shown.
@@ -150,49 +151,58 @@ fn unknown(name: &str) -> SqlError {
     SqlError::new(b"42704", format!("unrecognized configuration parameter \"{name}\""))
 }
 
-/// Sets a setting. Names with a dot are the client's own.
+/// Sets a setting, with `local` until the transaction ends. Names with a dot are the client's own.
 ///
 /// # Errors
 /// `42704` when there is none of this name, `22023` when the value is none of it, `55P02` when it cannot be set.
-pub(crate) fn set(info: &SessionInfo, name: &str, value: &str) -> Result<()> {
+pub(crate) fn set(info: &SessionInfo, name: &str, value: &str, local: bool) -> Result<()> {
     let key = name.to_ascii_lowercase();
     if key.starts_with("datafusion.") {
         return Err(unknown(name));
     }
-    let mut settings = info.settings.lock().unwrap_or_else(PoisonError::into_inner);
     if key.contains('.') {
         let own = Setting { value: value.to_owned(), reset: String::new(), description: "" };
-        settings.entry(key).or_insert(own).value = value.to_owned();
+        info.settings().change(local, |settings| {
+            settings.entry(key.clone()).or_insert_with(|| own.clone()).value = value.to_owned();
+        });
         return Ok(());
     }
     let Some((shown, _, check, _)) = KNOWN.iter().find(|known| known.0.eq_ignore_ascii_case(name)) else {
         return Err(unknown(name));
     };
     let value = checked(shown, value, *check)?;
-    if let Some(setting) = settings.get_mut(&key) {
-        setting.value = value;
-    }
+    info.settings().change(local, |settings| {
+        if let Some(setting) = settings.get_mut(&key) {
+            setting.value.clone_from(&value);
+        }
+    });
     Ok(())
 }
 
-/// Gives a setting its first value again; all of them when no name is given.
+/// Gives a setting its first value again, with `local` until the transaction ends; all of them when no name is given.
 ///
 /// # Errors
 /// `42704` when there is none of this name.
-pub(crate) fn reset(info: &SessionInfo, name: Option<&str>) -> Result<()> {
-    let mut settings = info.settings.lock().unwrap_or_else(PoisonError::into_inner);
-    match name {
-        None => {
+pub(crate) fn reset(info: &SessionInfo, name: Option<&str>, local: bool) -> Result<()> {
+    let mut all = info.settings();
+    let Some(name) = name else {
+        all.change(local, |settings| {
             settings.retain(|name, _| !name.contains('.'));
             for setting in settings.values_mut() {
                 setting.value.clone_from(&setting.reset);
             }
-        }
-        Some(name) => {
-            let setting = settings.get_mut(&name.to_ascii_lowercase()).ok_or_else(|| unknown(name))?;
+        });
+        return Ok(());
+    };
+    let key = name.to_ascii_lowercase();
+    if !all.contains_key(&key) {
+        return Err(unknown(name));
+    }
+    all.change(local, |settings| {
+        if let Some(setting) = settings.get_mut(&key) {
             setting.value.clone_from(&setting.reset);
         }
-    }
+    });
     Ok(())
 }
 
@@ -224,10 +234,7 @@ fn checked(name: &str, value: &str, check: Check) -> Result<String> {
         Check::Integer => value.parse::<i64>().map(|v| v.to_string()).map_err(|_| invalid()),
         Check::Float => value.parse::<f64>().map(|v| v.to_string()).map_err(|_| invalid()),
         Check::Duration => parse_duration(value).map(|millis| duration_text(millis.into())).ok_or_else(invalid),
-        Check::Zone => {
-            let zone = zone_name(value);
-            parse_zone(&zone).map(|_| zone).map_err(|_| invalid())
-        }
+        Check::Zone => zone_name(value).ok_or_else(invalid),
         Check::OneOf(allowed) => {
             let found = allowed
                 .iter()
@@ -242,12 +249,41 @@ fn checked(name: &str, value: &str, check: Check) -> Result<String> {
     }
 }
 
-/// The names of UTC that clients use are one.
-fn zone_name(value: &str) -> String {
+/// A zone's name as it is kept: those of UTC that clients use are one, the case does not count, and offsets are hours and
+/// minutes east of Greenwich.
+fn zone_name(value: &str) -> Option<String> {
     match value.to_ascii_lowercase().as_str() {
-        "utc" | "gmt" | "zulu" | "etc/utc" | "universal" | "default" | "local" | "z" | "0" => "UTC".to_owned(),
-        _ => value.to_owned(),
+        "utc" | "gmt" | "zulu" | "etc/utc" | "universal" | "default" | "local" | "z" | "0" => {
+            return Some(UTC.to_owned());
+        }
+        _ => {}
     }
+    if let Some(place) = chrono_tz::TZ_VARIANTS.iter().find(|place| place.name().eq_ignore_ascii_case(value)) {
+        return Some(place.name().to_owned());
+    }
+    let letters = value.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(value.len());
+    let (name, offset) = value.split_at(letters);
+    let (sign, digits) = match offset.strip_prefix('-') {
+        Some(digits) => ('-', digits),
+        None => ('+', offset.strip_prefix('+').unwrap_or(offset)),
+    };
+    // In names such as `GMT-2`, as POSIX has them, the offset counts to the west. Numbers count to the east.
+    let sign = match (name.len(), sign) {
+        (0, sign) => sign,
+        (3.., '-') if offset.len() > digits.len() => '+',
+        (3.., _) if offset.len() > digits.len() => '-',
+        _ => return None,
+    };
+    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
+    let number = |text: &str, most: u32| {
+        let is_short = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
+        text.parse::<u32>().ok().filter(|n| is_short && *n <= most)
+    };
+    let (hours, minutes) = (number(hours, 15)?, number(minutes, 59)?);
+    if hours == 0 && minutes == 0 {
+        return Some(UTC.to_owned());
+    }
+    Some(format!("{sign}{hours:02}:{minutes:02}"))
 }
 
 /// Milliseconds of a text such as `30s`, `500` or `2min`.

@@ -221,7 +221,9 @@ impl Connection {
             Control::None if !self.channel.is_sync_next() => self.begin_implicit().await?,
             _ => {}
         }
-        match self.channel.watch(self.session.execute(prepared, values)).await?? {
+        let outcome = self.channel.watch(self.session.execute(prepared, values)).await??;
+        self.send_warnings();
+        match outcome {
             Outcome::Rows { schema, rows, tag } => {
                 let columns = match statement.columns(formats)? {
                     Some(described) => described,

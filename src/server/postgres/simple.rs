@@ -6,7 +6,7 @@ use super::{
     connection::Connection,
     copy::{copy_in, copy_out},
     counters::count,
-    failure::{Failure, Result},
+    failure::{Failure, Notice, Result},
     rows::{Rows, text_columns},
 };
 
@@ -101,7 +101,15 @@ impl Connection {
             _ => {}
         }
         let outcome = self.channel.watch(self.session.run(statement)).await??;
+        self.send_warnings();
         self.send_outcome(outcome).await
+    }
+
+    /// Tells of what the statement did otherwise than it said.
+    pub(crate) fn send_warnings(&mut self) {
+        for warning in self.session.take_warnings() {
+            self.channel.out.notice(&Notice::warning(warning.state, warning.message));
+        }
     }
 
     async fn send_outcome(&mut self, outcome: Outcome) -> Result<()> {

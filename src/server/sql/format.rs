@@ -2,7 +2,8 @@
 
 use arrow_array::{Array, RecordBatch};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, SchemaRef};
+use arrow_schema::{ArrowError, Field, SchemaRef};
+use chronolith_sql::catalog::type_name;
 use chronolith_storage::document::write_string;
 
 use super::failure::Failure;
@@ -180,45 +181,6 @@ fn json_text(field: &Field, array: &dyn Array, row: usize) -> Option<String> {
 
 fn pg_type(field: &Field) -> Option<&str> {
     field.metadata().get("pg_type").map(String::as_str)
-}
-
-/// PostgreSQL's name of a column's type.
-fn type_name(field: &Field) -> String {
-    match pg_type(field) {
-        Some(name) => name.to_owned(),
-        None => arrow_name(field.data_type()),
-    }
-}
-
-fn arrow_name(of: &DataType) -> String {
-    let name = match of {
-        DataType::Boolean => "boolean",
-        DataType::Int8 | DataType::Int16 | DataType::UInt8 => "smallint",
-        DataType::Int32 | DataType::UInt16 => "integer",
-        DataType::Int64 | DataType::UInt32 => "bigint",
-        DataType::Float16 | DataType::Float32 => "real",
-        DataType::Float64 => "double precision",
-        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View | DataType::Null => "text",
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_) => "bytea",
-        DataType::Date32 | DataType::Date64 => "date",
-        DataType::Time32(_) | DataType::Time64(_) => "time",
-        DataType::Timestamp(_, None) => "timestamp",
-        DataType::Timestamp(_, Some(_)) => "timestamptz",
-        DataType::Interval(_) | DataType::Duration(_) => "interval",
-        DataType::UInt64
-        | DataType::Decimal32(..)
-        | DataType::Decimal64(..)
-        | DataType::Decimal128(..)
-        | DataType::Decimal256(..) => "numeric",
-        DataType::Dictionary(_, values) if !values.is_nested() => return arrow_name(values),
-        DataType::List(item) | DataType::LargeList(item) | DataType::FixedSizeList(item, _)
-            if !item.data_type().is_nested() =>
-        {
-            return format!("{}[]", arrow_name(item.data_type()));
-        }
-        other => return other.to_string(),
-    };
-    name.to_owned()
 }
 
 fn failed(error: &ArrowError) -> Failure {

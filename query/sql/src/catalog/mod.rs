@@ -21,6 +21,7 @@ mod types;
 
 use std::sync::Arc;
 
+use arrow::datatypes::Field;
 use datafusion::{catalog::SchemaProvider, prelude::SessionContext, sql::sqlparser::ast::Statement};
 
 pub(crate) use self::keywords::is_reserved;
@@ -33,6 +34,12 @@ use crate::{
     error::Result,
     objects::{Objects, SessionInfo},
 };
+
+/// The type of a column of a query as SQL writes it, such as `double precision`.
+#[must_use]
+pub fn type_name(field: &Field) -> String {
+    types::format_type(types::of_field(field), None)
+}
 
 /// The schemas beside `public`, by name, for one statement of a session. What they show is read when a query scans them.
 #[must_use]

@@ -50,7 +50,7 @@ pub(super) fn pg_user(scope: &Scope, rows: &mut Rows) -> Result<()> {
 }
 
 pub(super) fn pg_settings(scope: &Scope, rows: &mut Rows) -> Result<()> {
-    let settings = scope.session.settings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let settings = scope.session.settings();
     for (name, setting) in settings.iter() {
         let changed = setting.value != setting.reset;
         rows.push([

@@ -76,7 +76,7 @@ impl Connection {
                     Reset::ALL => None,
                     Reset::ConfigurationParameter(name) => Some(set::setting_name(name)),
                 };
-                settings::reset(&self.info, name.as_deref())?;
+                settings::reset(&self.info, name.as_deref(), false)?;
                 done("RESET")
             }
             Statement::ShowVariable { variable } => {
@@ -134,7 +134,7 @@ impl Connection {
     pub(crate) fn show(&self, words: &[String]) -> Result<Outcome> {
         let name = set::shown_words(words);
         if name == "all" {
-            let settings = self.info.settings.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let settings = self.info.settings();
             let columns: [Vec<String>; 3] = [
                 settings.keys().map(|name| settings::shown_name(name)).collect(),
                 settings.values().map(|s| s.value.clone()).collect(),
@@ -154,7 +154,7 @@ impl Connection {
                 }
                 self.prepared.clear();
                 self.cursors.clear();
-                settings::reset(&self.info, None)?;
+                settings::reset(&self.info, None, false)?;
                 done("DISCARD ALL")
             }
             DiscardObject::PLANS => done("DISCARD PLANS"),

@@ -40,6 +40,8 @@ pub(crate) struct Connection {
     open: Option<Open>,
     /// When the statement that runs is to stop.
     stop: Stop,
+    /// Whether the statement computes in UTC whatever the session's zone, as rollups do.
+    pub(crate) is_in_utc: bool,
     /// Whether a statement runs, or was cut off.
     working: bool,
     prepared: BTreeMap<String, prepare::Named>,
@@ -66,6 +68,7 @@ impl Connection {
             context: None,
             open: None,
             stop: Stop::new(&Canceller::new(), None),
+            is_in_utc: false,
             working: false,
             prepared: BTreeMap::new(),
             cursors: BTreeMap::new(),
@@ -78,6 +81,7 @@ impl Connection {
             self.status.fail();
         }
         self.drop_implicit();
+        self.is_in_utc = false;
         self.working = true;
         self.stop = stop;
     }

@@ -36,6 +36,7 @@ use crate::{
     scope::{Database, PUBLIC, PublicSchema},
     session::SharedStatus,
     stop::Stop,
+    types::UTC,
 };
 
 /// Batches that wait for a reader.
@@ -59,7 +60,7 @@ impl Connection {
             }
         };
         let mut state = context.state();
-        let zone = self.info.setting("timezone");
+        let zone = if self.is_in_utc { Some(UTC.to_owned()) } else { self.info.setting("timezone") };
         state.config_mut().options_mut().execution.time_zone = zone;
         Ok(state)
     }
@@ -194,7 +195,10 @@ fn simplified(state: &SessionState, expr: Planned, schema: &DFSchema) -> Result<
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let coerced = simplifier.coerce(expr, schema)?;
+    let mut coerced = simplifier.coerce(expr, schema)?;
+    if let Some(zone) = functions::zone_of(state.config_options()) {
+        coerced = functions::in_zone(coerced, schema, zone)?.data;
+    }
     Ok(simplifier.simplify(coerced)?)
 }
 

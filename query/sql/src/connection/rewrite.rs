@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::members;
 use crate::{
     error::{Result, SqlError},
+    functions::IN_UTC,
     parse::{self, ident, quoted, walk_mut},
     rollup,
     scope::Scope,
@@ -84,7 +85,8 @@ impl VisitorMut for Names<'_> {
         let Some(view) = self.scope.stored_view(&relation) else { return ControlFlow::Continue(()) };
         let query = match &view.rollup {
             None => Ok(view.query),
-            Some(rollup) => rollup::read(&self.scope.view(), |table| self.scope.layout(table), &relation, rollup),
+            Some(rollup) => rollup::read(&self.scope.view(), |table| self.scope.layout(table), &relation, rollup)
+                .map(|query| format!("SELECT * FROM ({query}) AS {}", quoted(IN_UTC))),
         };
         let alias = alias.take().unwrap_or_else(|| TableAlias {
             explicit: true,

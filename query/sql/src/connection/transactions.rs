@@ -13,6 +13,7 @@ use crate::{
     parse::ident,
     session::TransactionStatus,
     statement::{self, Written},
+    undo::ByName,
 };
 
 /// How often a statement that is its own transaction is tried.
@@ -120,6 +121,7 @@ impl Connection {
         if self.open.is_none() {
             let transaction = self.sql.engine().begin();
             self.open = Some(Open { transaction, explicit: true, read_only, savepoints: Vec::new() });
+            self.info.settings().begin();
             self.status.set(TransactionStatus::Open);
         }
         Ok(Outcome::Done { tag: "BEGIN".to_owned() })
@@ -131,11 +133,14 @@ impl Connection {
             return Err(SqlError::unsupported("COMMIT AND CHAIN"));
         }
         let failed = self.status.get() == TransactionStatus::Failed;
-        self.end_transaction();
+        let settings = self.end_transaction();
         let open = self.open.take();
         match open {
             Some(open) if !failed => {
                 commit(open.transaction).await?;
+                if let Some(settings) = settings {
+                    self.info.settings().put(settings);
+                }
                 Ok(Outcome::Done { tag: "COMMIT".to_owned() })
             }
             Some(_) => Ok(Outcome::Done { tag: "ROLLBACK".to_owned() }),
@@ -154,9 +159,10 @@ impl Connection {
                 open.transaction.rollback_to(open.savepoints[at].1);
                 open.savepoints.truncate(at + 1);
             }
+            self.info.settings().rollback_to(at);
             self.status.set(TransactionStatus::Open);
         } else {
-            self.end_transaction();
+            drop(self.end_transaction());
             self.open = None;
         }
         Ok(Outcome::Done { tag: "ROLLBACK".to_owned() })
@@ -175,6 +181,7 @@ impl Connection {
             return Err(SqlError::new(b"25P01", "SAVEPOINT can only be used in transaction blocks"));
         };
         open.savepoints.push((ident(name), open.transaction.savepoint()));
+        self.info.settings().savepoint();
         Ok(Outcome::Done { tag: "SAVEPOINT".to_owned() })
     }
 
@@ -184,6 +191,7 @@ impl Connection {
         if let Some(open) = &mut self.open {
             open.savepoints.truncate(at);
         }
+        self.info.settings().release(at);
         Ok(Outcome::Done { tag: "RELEASE".to_owned() })
     }
 
@@ -198,10 +206,12 @@ impl Connection {
             .ok_or_else(|| SqlError::new(b"3B001", format!("savepoint \"{name}\" does not exist")))
     }
 
-    /// What ends with a transaction, however it ends: its status and its cursors.
-    fn end_transaction(&mut self) {
+    /// What ends with a transaction, however it ends: its status, its cursors and its settings. Returns the settings that
+    /// count when it is committed.
+    fn end_transaction(&mut self) -> Option<ByName> {
         self.status.set(TransactionStatus::Idle);
         self.close_cursors_of_transaction();
+        self.info.settings().end()
     }
 }
 

@@ -28,9 +28,9 @@ const SPAN: &[Shape] = &[exactly(&[Arg::Interval])];
 const NONE: &[Shape] = &[exactly(&[])];
 
 /// `date_trunc` as DataFusion has it not: in a zone, of decades and longer.
-const TRUNC_NAME: &str = "date_trunc_field";
+pub(super) const TRUNC_NAME: &str = "date_trunc_field";
 /// `date_part` as DataFusion has it not: seconds with fractions, decades and longer.
-const PART_NAME: &str = "date_part_field";
+pub(super) const PART_NAME: &str = "date_part_field";
 
 /// The function that a call of `date_trunc` or `date_part` with a constant field is for, when not DataFusion's.
 pub(super) fn renamed(function: &str, field: Option<&str>, args: usize) -> Option<&'static str> {
@@ -53,10 +53,10 @@ const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 /// The functions of this family.
 pub(super) fn scalars() -> Vec<ScalarUDF> {
     vec![
-        Scalar::new(TRUNC_NAME, TRUNC, |args| Ok(args[1].clone()), date_trunc).udf(),
+        trunc_scalar().udf(),
         Scalar::new("age", AGE, |_| Ok(INTERVAL), age).volatile(Volatility::Stable).udf(),
         Scalar::new("make_timestamp", MAKE, |_| Ok(MICROS), make_timestamp).alias(&["make_timestamptz"]).udf(),
-        Scalar::new("timezone", ZONED, zoned_type, timezone).udf(),
+        timezone_scalar().udf(),
         Scalar::new("justify_hours", SPAN, |_| Ok(INTERVAL), |call| justified(call, true, false)).udf(),
         Scalar::new("justify_days", SPAN, |_| Ok(INTERVAL), |call| justified(call, false, true)).udf(),
         Scalar::new("justify_interval", SPAN, |_| Ok(INTERVAL), |call| justified(call, true, true)).udf(),
@@ -82,8 +82,20 @@ pub(super) fn scalars() -> Vec<ScalarUDF> {
         )
         .volatile(Volatility::Volatile)
         .udf(),
-        Scalar::new(PART_NAME, PART, |_| Ok(DataType::Float64), date_part).udf(),
+        part_scalar().udf(),
     ]
+}
+
+pub(super) const fn trunc_scalar() -> Scalar {
+    Scalar::new(TRUNC_NAME, TRUNC, |args| Ok(args[1].clone()), date_trunc)
+}
+
+pub(super) const fn part_scalar() -> Scalar {
+    Scalar::new(PART_NAME, PART, |_| Ok(DataType::Float64), date_part)
+}
+
+pub(super) const fn timezone_scalar() -> Scalar {
+    Scalar::new("timezone", ZONED, zoned_type, timezone)
 }
 
 /// The date and clock of each row of a column of times.
@@ -95,7 +107,7 @@ pub(super) fn naive(times: &ArrayRef) -> Result<Vec<Option<NaiveDateTime>>> {
 }
 
 /// A column of times of the type `of`.
-fn column(times: impl Iterator<Item = Result<Option<NaiveDateTime>>>, of: &DataType) -> Result<ArrayRef> {
+pub(super) fn column(times: impl Iterator<Item = Result<Option<NaiveDateTime>>>, of: &DataType) -> Result<ArrayRef> {
     let DataType::Timestamp(unit, _) = of else { return exec_err!("not a timestamp") };
     let plain = times.map(|time| time?.map(|t| from_naive(t, *unit).ok_or_else(out_of_range)).transpose());
     Ok(cast(&plain.collect::<Result<Int64Array>>()?, of)?)

@@ -1,10 +1,79 @@
-//! Intervals: from PostgreSQL's text, and added to points in time.
+//! Intervals: from PostgreSQL's text, added to points in time, multiplied and divided by numbers.
 
-use arrow::{compute::kernels::cast_utils::parse_interval_month_day_nano, datatypes::IntervalMonthDayNano};
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, AsArray, IntervalMonthDayNanoArray},
+    compute::kernels::cast_utils::parse_interval_month_day_nano,
+    datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit},
+};
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta};
-use datafusion::common::{Result, exec_err};
+use datafusion::{
+    common::{Result, exec_datafusion_err, exec_err},
+    logical_expr::ScalarUDF,
+};
+
+use super::scalar::{Arg, Call, Scalar, Shape, exactly};
 
 const DAY: i128 = 86_400_000_000_000;
+const DAYS_PER_MONTH: f64 = 30.0;
+const SECONDS_PER_DAY: f64 = 86_400.0;
+
+const BY_NUMBER: &[Shape] = &[exactly(&[Arg::Interval, Arg::Float])];
+const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+
+/// The functions that operators are planned as.
+pub(super) fn scalars() -> Vec<ScalarUDF> {
+    vec![times().udf(), divided().udf()]
+}
+
+/// An interval by a number.
+pub(super) const fn times() -> Scalar {
+    Scalar::new("interval_times", BY_NUMBER, |_| Ok(INTERVAL), |call| by_number(call, |of, by| of * by))
+}
+
+/// An interval divided by a number.
+pub(super) const fn divided() -> Scalar {
+    let eval = |call: &Call<'_>| {
+        if call.float(1)?.iter().any(|by| by == Some(0.0)) {
+            return exec_err!("division by zero");
+        }
+        by_number(call, |of, by| of / by)
+    };
+    Scalar::new("interval_divided", BY_NUMBER, |_| Ok(INTERVAL), eval)
+}
+
+fn by_number(call: &Call<'_>, apply: fn(f64, f64) -> f64) -> Result<ArrayRef> {
+    let (spans, numbers) = (call.array(0)?, call.float(1)?);
+    let Some(spans) = spans.as_primitive_opt::<IntervalMonthDayNanoType>() else { return call.wrong(0) };
+    let row = |(span, by): (Option<IntervalMonthDayNano>, Option<f64>)| {
+        let Some((span, by)) = span.zip(by) else { return Ok(None) };
+        let scaled = scaled(span, |of| apply(of, by));
+        scaled.ok_or_else(|| exec_datafusion_err!("interval out of range")).map(Some)
+    };
+    Ok(Arc::new(spans.iter().zip(&numbers).map(row).collect::<Result<IntervalMonthDayNanoArray>>()?))
+}
+
+/// As PostgreSQL has it: what is left of months becomes days, what is left of days becomes time, none the other way.
+fn scaled(span: IntervalMonthDayNano, by: impl Fn(f64) -> f64) -> Option<IntervalMonthDayNano> {
+    let micro = |seconds: f64| (seconds * 1e6).round_ties_even() / 1e6;
+    let whole = |of: f64| (of.abs() < f64::from(i32::MAX)).then(|| of.trunc());
+    let (months, days) = (by(f64::from(span.months)), by(f64::from(span.days)));
+    let days_left = micro((months - whole(months)?) * DAYS_PER_MONTH);
+    let seconds_left = micro((days - whole(days)? + days_left - days_left.trunc()) * SECONDS_PER_DAY);
+    let more_days = (seconds_left / SECONDS_PER_DAY).trunc();
+    let seconds_left = seconds_left - more_days * SECONDS_PER_DAY;
+    let days = whole(days.trunc() + more_days + days_left.trunc())?;
+    // Microseconds, as PostgreSQL counts, are exact for longer than nanoseconds.
+    let nanos = if span.nanoseconds % 1000 == 0 {
+        let micros = (by((span.nanoseconds / 1000) as f64) + seconds_left * 1e6).round_ties_even();
+        if micros.abs() >= i64::MAX as f64 { None } else { (micros as i64).checked_mul(1000) }
+    } else {
+        let nanos = (by(span.nanoseconds as f64) + seconds_left * 1e9).round_ties_even();
+        (nanos.abs() < i64::MAX as f64).then_some(nanos as i64)
+    };
+    Some(IntervalMonthDayNano::new(months.trunc() as i32, days as i32, nanos?))
+}
 
 /// Parses an interval, also in the ways dashboards write it: `60.000s`, `5m`, `1h`, `1d`, `30 seconds`.
 pub(super) fn parse(text: &str) -> Result<IntervalMonthDayNano> {
@@ -46,6 +115,12 @@ pub(super) fn add(to: NaiveDateTime, span: IntervalMonthDayNano) -> Option<Naive
     let days = Days::new(u64::from(span.days.unsigned_abs()));
     let to = if span.days < 0 { to.checked_sub_days(days) } else { to.checked_add_days(days) }?;
     to.checked_add_signed(TimeDelta::nanoseconds(span.nanoseconds))
+}
+
+/// An interval back.
+pub(super) fn negated(span: IntervalMonthDayNano) -> Option<IntervalMonthDayNano> {
+    let (months, days) = (span.months.checked_neg()?, span.days.checked_neg()?);
+    Some(IntervalMonthDayNano::new(months, days, span.nanoseconds.checked_neg()?))
 }
 
 /// Months since year 0 of a date.

@@ -1,6 +1,7 @@
 //! Dates and times written as text: in the ways that PostgreSQL reads and Arrow does not.
 
 use chrono::{NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
+use chrono_tz::Tz;
 use datafusion::{
     common::{
         Result, ScalarValue,
@@ -38,22 +39,32 @@ impl AnalyzerRule for TimeLiterals {
 
 fn literal(expr: Expr) -> Result<Transformed<Expr>> {
     let Expr::Cast(cast) = &expr else { return Ok(Transformed::no(expr)) };
-    let Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) = cast.expr.as_ref() else {
-        return Ok(Transformed::no(expr));
-    };
-    let value = match cast.field.data_type() {
-        DataType::Timestamp(unit, zone) => parse(text).and_then(|time| timestamp(time, *unit, zone.clone())),
-        DataType::Date32 => parse(text).and_then(|time| {
-            let days = time.date().signed_duration_since(NaiveDate::default()).num_days();
-            i32::try_from(days).ok().map(|days| ScalarValue::Date32(Some(days)))
-        }),
-        _ => None,
-    };
+    let read = written(&cast.expr).and_then(|text| value(text, cast.field.data_type(), Zone::Place(Tz::UTC)));
     // What is not read here is left to Arrow, and to its errors.
-    Ok(match value {
+    Ok(match read {
         Some(value) => Transformed::yes(Expr::Literal(value, None)),
         None => Transformed::no(expr),
     })
+}
+
+/// The text of a constant.
+pub(super) fn written(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), _) => Some(text),
+        _ => None,
+    }
+}
+
+/// The time of a type that a text names in a zone.
+pub(super) fn value(text: &str, of: &DataType, zone: Zone) -> Option<ScalarValue> {
+    match of {
+        DataType::Timestamp(unit, to) => timestamp(parse(text, zone, to.is_some())?, *unit, to.clone()),
+        DataType::Date32 => {
+            let days = parse(text, zone, false)?.date().signed_duration_since(NaiveDate::default()).num_days();
+            i32::try_from(days).ok().map(|days| ScalarValue::Date32(Some(days)))
+        }
+        _ => None,
+    }
 }
 
 fn timestamp(time: NaiveDateTime, unit: TimeUnit, zone: Option<std::sync::Arc<str>>) -> Option<ScalarValue> {
@@ -66,15 +77,17 @@ fn timestamp(time: NaiveDateTime, unit: TimeUnit, zone: Option<std::sync::Arc<st
     })
 }
 
-/// The moment in UTC that a text names; a text without a zone is of UTC.
-pub(super) fn parse(text: &str) -> Option<NaiveDateTime> {
+/// What a text names: a moment, in UTC, or what the clock of the zone shows then. A text without a zone is of this one.
+fn parse(text: &str, zone: Zone, moment: bool) -> Option<NaiveDateTime> {
     let text = text.trim();
+    let shown = |local: NaiveDateTime| if moment { zone.utc(local) } else { Some(local) };
+    let now = zone.local(Utc::now().naive_utc())?;
     let midnight = |days: i64| {
-        let today = Utc::now().date_naive();
-        Some(today.checked_add_signed(chrono::TimeDelta::try_days(days)?)?.and_time(NaiveTime::MIN))
+        let day = now.date().checked_add_signed(chrono::TimeDelta::try_days(days)?)?;
+        shown(day.and_time(NaiveTime::MIN))
     };
     match text.to_ascii_lowercase().as_str() {
-        "now" => return Utc::now().naive_utc().with_nanosecond(0),
+        "now" => return shown(now.with_nanosecond(0)?),
         "today" => return midnight(0),
         "tomorrow" => return midnight(1),
         "yesterday" => return midnight(-1),
@@ -93,11 +106,11 @@ pub(super) fn parse(text: &str) -> Option<NaiveDateTime> {
     let date = NaiveDate::from_ymd_opt(year, u32::try_from(month).ok()?, u32::try_from(day).ok()?)?;
     let rest = rest.get(1..).unwrap_or_default().trim();
     if rest.is_empty() {
-        return Some(date.and_time(NaiveTime::MIN));
+        return shown(date.and_time(NaiveTime::MIN));
     }
     let end = rest.find(|c: char| !(c.is_ascii_digit() || matches!(c, ':' | '.'))).unwrap_or(rest.len());
-    let (clock, zone) = rest.split_at(end);
+    let (clock, suffix) = rest.split_at(end);
     let time = ["%H:%M:%S%.f", "%H:%M"].iter().find_map(|form| NaiveTime::parse_from_str(clock, form).ok())?;
     let local = date.and_time(time);
-    if zone.trim().is_empty() { Some(local) } else { Zone::known(zone)?.utc(local) }
+    if suffix.trim().is_empty() { shown(local) } else { Zone::known(suffix)?.utc(local) }
 }

@@ -32,6 +32,7 @@ mod to_char;
 mod top_k;
 mod trunc;
 mod vectors;
+mod zoned;
 
 use std::sync::Arc;
 
@@ -42,6 +43,7 @@ use datafusion::{
 };
 
 use crate::error::Result;
+pub(crate) use zoned::{IN_UTC, in_zone, zone_of};
 
 /// Makes all functions known to a context. It is called once; sessions share what it registered.
 ///
@@ -65,6 +67,9 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         sketches::scalars(),
         stats::scalars(),
         vectors::scalars(),
+        vec![to_char::zoned().udf(), json::jsonb_comparable().udf()],
+        zoned::scalars(),
+        interval::scalars(),
     ];
     let uuid =
         datafusion::functions::string::uuid().as_ref().clone().with_aliases(["gen_random_uuid", "uuid_generate_v4"]);
@@ -93,6 +98,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     }
     state.register_udwf(Arc::new(sessions::window()))?;
     state.register_expr_planner(Arc::new(planner::Planner))?;
+    state.add_analyzer_rule(Arc::new(zoned::SessionZone));
     state.add_analyzer_rule(Arc::new(literals::TimeLiterals));
     state.add_analyzer_rule(Arc::new(lateral::LateralRule));
     state.add_analyzer_rule(Arc::new(gapfill::GapFillRule));

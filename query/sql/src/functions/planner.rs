@@ -3,9 +3,10 @@
 use std::{
     fmt::{self, Debug},
     hash::{Hash, Hasher},
+    sync::Arc,
 };
 
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, IntervalUnit};
 use datafusion::{
     common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err},
     functions_aggregate::{
@@ -15,14 +16,14 @@ use datafusion::{
     },
     logical_expr::{
         Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GetFieldAccess, Signature, Volatility, cast,
-        expr::AggregateFunction,
+        expr::{AggregateFunction, Placeholder},
         function::AccumulatorArgs,
         planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr},
     },
     sql::sqlparser::ast::BinaryOperator,
 };
 
-use super::{json, scalar::PG_TYPE, vectors};
+use super::{interval, json, scalar::PG_TYPE, vectors};
 
 /// Aggregates that [`Planner`] replaces, so that none is ever executed.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -126,6 +127,31 @@ fn days(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Op
     }
 }
 
+/// An interval multiplied or divided by a number. A parameter of no type is the number.
+fn scaled(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let scale = match op {
+        BinaryOperator::Multiply => interval::times(),
+        BinaryOperator::Divide => interval::divided(),
+        _ => return None,
+    };
+    let is_span = |e: &Expr| matches!(e.get_type(schema), Ok(DataType::Interval(_)));
+    let (span, number) = match (is_span(left), is_span(right)) {
+        (true, false) => (left, right),
+        (false, true) if *op == BinaryOperator::Multiply => (right, left),
+        _ => return None,
+    };
+    let number = match number {
+        Expr::Placeholder(Placeholder { id, field: None }) => {
+            let field = Arc::new(Field::new("", DataType::Float64, true));
+            Expr::Placeholder(Placeholder::new_with_field(id.clone(), Some(field)))
+        }
+        Expr::Literal(ScalarValue::Utf8(_) | ScalarValue::Utf8View(_), _) => cast(number.clone(), DataType::Float64),
+        other => other.clone(),
+    };
+    let span = cast(span.clone(), DataType::Interval(IntervalUnit::MonthDayNano));
+    Some(scale.udf().call(vec![span, number]))
+}
+
 /// What an aggregate of this name collected: jsonb has one form.
 fn as_jsonb(name: &str, collected: Expr) -> Expr {
     if name.starts_with("jsonb") { json::jsonb_in().udf().call(vec![collected]) } else { collected }
@@ -152,13 +178,25 @@ fn compared(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> 
         other => other,
     };
     let (left, right) = (bare(left), bare(right));
-    if is_text(&right) && is_jsonb(&left) {
+    // Without a digit there is no number of which there are several forms, and columns are compared as they are.
+    let is_plain = |e: &Expr| match e {
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), None) => {
+            !text.bytes().any(|b| b.is_ascii_digit())
+        }
+        _ => false,
+    };
+    let is_plain = is_plain(&left) || is_plain(&right);
+    let (left, right) = if is_text(&right) && is_jsonb(&left) {
         (left, as_jsonb("jsonb", right))
     } else if is_text(&left) && is_jsonb(&right) {
         (as_jsonb("jsonb", left), right)
-    } else {
+    } else if is_jsonb(&left) && is_jsonb(&right) {
         (left, right)
-    }
+    } else {
+        return (left, right);
+    };
+    let form = |e: Expr| if is_plain { e } else { json::jsonb_comparable().udf().call(vec![e]) };
+    (form(left), form(right))
 }
 
 impl ExprPlanner for Planner {
@@ -166,6 +204,9 @@ impl ExprPlanner for Planner {
         let RawBinaryExpr { op, left, right } = raw;
         let (left, right) = compared(&op, left, right, schema);
         if let Some(planned) = days(&op, &left, &right, schema) {
+            return Ok(PlannerResult::Planned(planned));
+        }
+        if let Some(planned) = scaled(&op, &left, &right, schema) {
             return Ok(PlannerResult::Planned(planned));
         }
         let distance = match &op {

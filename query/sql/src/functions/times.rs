@@ -2,7 +2,7 @@
 
 use arrow::datatypes::TimeUnit;
 use chrono::{DateTime, FixedOffset, MappedLocalTime, NaiveDateTime, Offset, TimeDelta, TimeZone};
-use chrono_tz::Tz;
+use chrono_tz::{OffsetName, Tz};
 use datafusion::common::{Result, exec_datafusion_err};
 
 /// Nanoseconds of a unit.
@@ -80,6 +80,18 @@ impl Zone {
             Self::Offset(offset) => offset,
         };
         utc.checked_add_offset(offset)
+    }
+
+    /// The zone's short name at a moment given in UTC, and its seconds before UTC.
+    pub(super) fn offset(self, utc: NaiveDateTime) -> (String, i32) {
+        match self {
+            Self::Place(zone) => {
+                let offset = zone.offset_from_utc_datetime(&utc);
+                let name = offset.abbreviation().map_or_else(|| offset.fix().to_string(), str::to_owned);
+                (name, offset.fix().local_minus_utc())
+            }
+            Self::Offset(offset) => (offset.to_string(), offset.local_minus_utc()),
+        }
     }
 
     /// The moment in UTC of a date and clock in the zone. Of two moments the later is taken, as PostgreSQL takes standard

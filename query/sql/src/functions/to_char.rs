@@ -8,20 +8,27 @@ use arrow::{
 };
 use chrono::{Datelike, NaiveDateTime, Timelike};
 use datafusion::{
-    common::{Result, not_impl_err},
+    common::{Result, ScalarValue, not_impl_err},
     logical_expr::ScalarUDF,
 };
 
 use super::{
     datetime::naive,
     scalar::{Arg, Call, Scalar, Shape, exactly},
+    times::{Zone, out_of_range},
 };
 
 const SHAPES: &[Shape] = &[exactly(&[Arg::Float, Arg::Text]), exactly(&[Arg::Time, Arg::Text])];
+const ZONED: &[Shape] = &[exactly(&[Arg::Time, Arg::Text, Arg::Text])];
 
 /// The function.
 pub(super) fn scalar() -> ScalarUDF {
     Scalar::new("to_char", SHAPES, |_| Ok(DataType::Utf8View), eval).udf()
+}
+
+/// The function in the zone of a third argument, which no statement calls by this name.
+pub(super) const fn zoned() -> Scalar {
+    Scalar::new("to_char_in_zone", ZONED, |_| Ok(DataType::Utf8View), eval)
 }
 
 fn eval(call: &Call<'_>) -> Result<ArrayRef> {
@@ -33,10 +40,42 @@ fn eval(call: &Call<'_>) -> Result<ArrayRef> {
         };
         return Ok(Arc::new(numbers.iter().zip(&patterns).map(row).collect::<Result<StringViewArray>>()?));
     }
+    let zone = match call.constant(2) {
+        Some(ScalarValue::Utf8View(Some(zone))) => Some(Zone::parse(zone)?),
+        _ => None,
+    };
     let row = |(time, pattern): (Option<NaiveDateTime>, Option<&str>)| {
-        time.zip(pattern).map(|(time, pattern)| of_time(time, pattern)).transpose()
+        let Some((time, pattern)) = time.zip(pattern) else { return Ok(None) };
+        let clock = match zone {
+            Some(zone) => {
+                let (name, seconds) = zone.offset(time);
+                Clock { time: zone.local(time).ok_or_else(out_of_range)?, zone: name, offset: seconds }
+            }
+            None => Clock { time, zone: "UTC".to_owned(), offset: 0 },
+        };
+        of_time(&clock, pattern).map(Some)
     };
     Ok(Arc::new(naive(&values)?.into_iter().zip(&patterns).map(row).collect::<Result<StringViewArray>>()?))
+}
+
+/// What is to be written: a date and clock, and the zone that they are of.
+struct Clock {
+    time: NaiveDateTime,
+    /// The zone's short name.
+    zone: String,
+    /// Seconds before UTC.
+    offset: i32,
+}
+
+impl Clock {
+    /// The offset as `+02` or, with minutes where there are some, `+05:30`.
+    fn offset(&self, minutes: bool) -> String {
+        let (sign, minute) = (if self.offset < 0 { '-' } else { '+' }, self.offset.unsigned_abs() / 60);
+        match minute % 60 {
+            part if minutes && part > 0 => format!("{sign}{:02}:{part:02}", minute / 60),
+            _ => format!("{sign}{:02}", minute / 60),
+        }
+    }
 }
 
 const MONTHS: [&str; 12] = [
@@ -64,7 +103,7 @@ const PATTERNS: [&str; 52] = [
     "TZ", "OF",
 ];
 
-fn of_time(time: NaiveDateTime, pattern: &str) -> Result<String> {
+fn of_time(clock: &Clock, pattern: &str) -> Result<String> {
     let mut out = String::new();
     let mut rest = pattern;
     let mut fill = true;
@@ -86,7 +125,7 @@ fn of_time(time: NaiveDateTime, pattern: &str) -> Result<String> {
                 }
             }
             let start = out.len();
-            field(time, name, fill, &mut out)?;
+            field(clock, name, fill, &mut out)?;
             if let Some(suffix) = ordinal {
                 let ending = ordinal_of(&out[start..]);
                 out.push_str(&if suffix == "TH" { ending.to_uppercase() } else { ending.to_owned() });
@@ -111,7 +150,8 @@ fn ordinal_of(digits: &str) -> &'static str {
 }
 
 /// A field of a time that is a word of one width.
-fn word(time: NaiveDateTime, name: &str, cased: impl Fn(&str) -> String) -> Option<String> {
+fn word(clock: &Clock, name: &str, cased: impl Fn(&str) -> String) -> Option<String> {
+    let time = clock.time;
     let half = |before: &str, after: &str| if time.hour() < 12 { before.to_owned() } else { after.to_owned() };
     Some(match name {
         "MON" | "Mon" | "mon" => cased(&MONTHS[time.month0() as usize][..3]),
@@ -119,14 +159,16 @@ fn word(time: NaiveDateTime, name: &str, cased: impl Fn(&str) -> String) -> Opti
         "AM" | "PM" => half("AM", "PM"),
         "am" | "pm" => half("am", "pm"),
         "A.M." | "P.M." => half("A.M.", "P.M."),
-        "TZ" => "UTC".to_owned(),
-        "TZH" | "OF" => "+00".to_owned(),
+        "TZ" => clock.zone.clone(),
+        "TZH" => clock.offset(false),
+        "OF" => clock.offset(true),
         _ => return None,
     })
 }
 
 /// Writes one field of a time.
-fn field(time: NaiveDateTime, name: &str, fill: bool, out: &mut String) -> Result<()> {
+fn field(clock: &Clock, name: &str, fill: bool, out: &mut String) -> Result<()> {
+    let time = clock.time;
     let (date, week) = (time.date(), time.date().iso_week());
     let month = MONTHS[date.month0() as usize];
     let day = DAYS[date.weekday().num_days_from_sunday() as usize];
@@ -135,7 +177,7 @@ fn field(time: NaiveDateTime, name: &str, fill: bool, out: &mut String) -> Resul
         _ if name.starts_with(char::is_lowercase) => text.to_lowercase(),
         _ => text.to_owned(),
     };
-    if let Some(word) = word(time, name, cased) {
+    if let Some(word) = word(clock, name, cased) {
         out.push_str(&word);
         return Ok(());
     }

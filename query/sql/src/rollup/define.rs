@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, ops::ControlFlow, sync::Arc};
 use arrow::datatypes::SchemaRef;
 use chronolith_storage::{
     engine::Transaction,
-    table::{ColumnId, HOLDS, TableDefinition, TableId},
+    table::{ColumnId, HOLDS, REPLACED, TableDefinition, TableId, replaced_name},
 };
 use datafusion::{
     common::tree_node::{TreeNode, TreeNodeRecursion},
@@ -27,11 +27,11 @@ use crate::{
     parse::{self, ident, parse_expr, quoted, relation_name, walk_mut},
     statement::{
         Written,
-        create::{add_column, check_name, option_text, set_retention, type_of},
+        create::{add_column, is_there, option_text, set_retention, type_of},
         view::check_unique,
     },
     stored::{self, StoredView, VIEWS},
-    types::{PG_TYPE, query_type},
+    types::{PG_TYPE, UTC, query_type},
 };
 
 /// Runs a CREATE MATERIALIZED VIEW.
@@ -43,20 +43,19 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
     if statement.or_replace || statement.temporary {
         return Err(SqlError::new(b"42601", "CREATE MATERIALIZED VIEW takes neither OR REPLACE nor TEMPORARY"));
     }
+    let zone = connection.zone();
+    if zone != UTC {
+        return Err(refused(&format!("the session's time zone {zone}"))
+            .with_hint("Buckets are of UTC, whoever reads them: SET TimeZone = 'UTC' first."));
+    }
     let name = relation_name(&statement.name)?;
-    check_name(&name)?;
-    if connection.scope.table(&name).is_some() || connection.scope.stored_view(&name).is_some() {
-        if statement.if_not_exists {
-            return Ok(Written::done("CREATE MATERIALIZED VIEW"));
-        }
-        return Err(SqlError::new(b"42P07", format!("relation \"{name}\" already exists")));
+    if is_there(connection, &name, statement.if_not_exists)? {
+        return Ok(Written::done("CREATE MATERIALIZED VIEW"));
     }
-    let store = format!("{STORE_PREFIX}{name}");
-    check_name(&store)?;
-    if connection.scope.table(&store).is_some() {
-        return Err(SqlError::new(b"42P07", format!("relation \"{store}\" already exists"))
-            .with_hint("A materialized view whose definition was lost has left it behind. Drop it first."));
-    }
+    is_there(connection, &format!("{STORE_PREFIX}{name}"), false).map_err(|e| match e.state.as_str() {
+        "42P07" => e.with_hint("A materialized view whose definition was lost has left it behind. Drop it first."),
+        _ => e,
+    })?;
     check_query(&statement.query)?;
     let mut query = Statement::Query(statement.query.clone());
     naming::name_columns(&mut query);
@@ -78,6 +77,7 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
     }
     let source = written.source.definition().id;
     let columns = plan.schema().as_arrow();
+    not_replaced(connection, written.source.definition())?;
     let transaction = connection.transaction()?;
     touch(transaction, written.source.definition())?;
     transaction.create_table(store)?;
@@ -94,6 +94,19 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
     }
     connection.sql.keep_rollups_refreshed()?;
     Ok(Written::done("CREATE MATERIALIZED VIEW"))
+}
+
+/// Refuses a source whose rows are replaced with nobody told, as those of Kafka's positions are. That it is none until
+/// this is committed is seen to by taking out the mark which is not there.
+fn not_replaced(connection: &mut Connection, source: &TableDefinition) -> Result<()> {
+    let mark = replaced_name(source.id);
+    let transaction = connection.transaction()?;
+    if transaction.tables().entry(REPLACED, &mark).is_some() {
+        return Err(refused(&format!("table \"{}\", whose rows are replaced in place,", source.name))
+            .with_hint("It holds only what is true now. Ask it directly, or make a plain view of it."));
+    }
+    transaction.put_entry(REPLACED, &mark, None);
+    Ok(())
 }
 
 /// Changes a source's definition by nothing that matters, when a rollup of it is made or dropped: a transaction that

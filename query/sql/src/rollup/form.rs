@@ -13,7 +13,7 @@ use crate::{
     connection::{Connection, naming, select},
     error::{Result, SqlError},
     parse::{ident, walk},
-    statement::Target,
+    statement::{Target, no_column},
 };
 
 /// The functions that make buckets.
@@ -54,7 +54,7 @@ impl Form {
         });
         let items = items.collect::<Result<Vec<_>>>()?;
         let mut groups = groups(connection, &source, select, &items)?;
-        let (place, column) = bucket(&source, &groups)?;
+        let (place, column) = bucket(connection, &source, &groups)?;
         let bucket = groups.remove(place);
         groups.insert(0, bucket);
         let mut found = Aggregates { connection, groups: &groups, found: Vec::new(), state: None };
@@ -166,9 +166,11 @@ fn groups(connection: &Connection, source: &Target, select: &Select, items: &[(E
 }
 
 /// Which group is the bucket, and the column that it is of.
-fn bucket(source: &Target, groups: &[Expr]) -> Result<(usize, String)> {
-    let found = groups.iter().enumerate().filter_map(|(at, group)| Some((at, bucketed(source, group)?)));
-    let found: Vec<(usize, String)> = found.collect();
+fn bucket(connection: &Connection, source: &Target, groups: &[Expr]) -> Result<(usize, String)> {
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (at, group) in groups.iter().enumerate() {
+        found.extend(bucketed(connection, source, group)?.map(|column| (at, column)));
+    }
     let [(at, column)] = found.as_slice() else {
         return Err(refused(if found.is_empty() { "GROUP BY without a bucket of time" } else { "a second bucket" })
             .with_hint(format!(
@@ -189,23 +191,26 @@ fn bucket(source: &Target, groups: &[Expr]) -> Result<(usize, String)> {
 }
 
 /// The column that a bucket is of; `None` of what is no bucket.
-fn bucketed(source: &Target, group: &Expr) -> Option<String> {
-    let Expr::Function(call) = group else { return None };
+fn bucketed(connection: &Connection, source: &Target, group: &Expr) -> Result<Option<String>> {
+    let Expr::Function(call) = group else { return Ok(None) };
     if !BUCKETS.contains(&aggregates::name(call).as_str()) {
-        return None;
+        return Ok(None);
     }
-    let FunctionArguments::List(list) = &call.args else { return None };
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(of)) = list.args.get(1)? else { return None };
+    let FunctionArguments::List(list) = &call.args else { return Ok(None) };
+    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(of))) = list.args.get(1) else { return Ok(None) };
     let name = match of {
         Expr::Identifier(name) => ident(name),
         Expr::CompoundIdentifier(names) => match names.as_slice() {
             [table, name] if ident(table) == source.alias => ident(name),
-            _ => return None,
+            _ => return Ok(None),
         },
-        _ => return None,
+        _ => return Ok(None),
     };
-    let column = source.definition().column_named(&name)?;
-    matches!(column.column_type.kind(), Some(Kind::Date | Kind::Micros | Kind::Nanos)).then_some(name)
+    let Some(column) = source.definition().column_named(&name) else {
+        let is_field = connection.scope.layout(&source.table).schema.index_of(&name).is_ok();
+        return if is_field { Ok(None) } else { Err(no_column(&name, &source.name)) };
+    };
+    Ok(matches!(column.column_type.kind(), Some(Kind::Date | Kind::Micros | Kind::Nanos)).then_some(name))
 }
 
 /// Finds the aggregates in the result's columns.

@@ -178,7 +178,10 @@ impl StoredRollup {
         let batch = RecordBatch::try_new_with_options(Arc::clone(schema), vec![times], &options)?;
         let qualified = DFSchema::try_from_qualified_schema(self.alias.as_str(), schema)?;
         let expr = parse_expr(&self.groups[0].expr)?;
-        let values = connection.evaluate(vec![expr], &qualified, &batch, &[])?;
+        let session = std::mem::replace(&mut connection.is_in_utc, true);
+        let values = connection.evaluate(vec![expr], &qualified, &batch, &[]);
+        connection.is_in_utc = session;
+        let values = values?;
         let found = values.into_iter().next().map(|value| value.values);
         found.ok_or_else(|| SqlError::new(b"XX000", "a bucket has no value"))
     }

@@ -106,6 +106,7 @@ impl Connection {
         if self.in_transaction() {
             return Err(SqlError::new(b"25001", "REFRESH MATERIALIZED VIEW cannot run inside a transaction block"));
         }
+        self.is_in_utc = true;
         let mut rows = ROWS_AT_ONCE;
         let mut tries = 0;
         loop {

@@ -10,7 +10,10 @@ use arrow::{
     compute::{cast, kernels::zip::zip},
     datatypes::{DataType, Field, Float64Type, Schema, SchemaRef, TimestampMicrosecondType, TimestampNanosecondType},
 };
-use chronolith_storage::table::{ColumnKey, Kind, ListKind, Part, TableSnapshot};
+use chronolith_storage::{
+    document::encode_path,
+    table::{ColumnKey, Kind, ListKind, Part, TableSnapshot},
+};
 
 use super::{
     member::{Member, MemberColumns},
@@ -78,10 +81,13 @@ impl Layout {
             fields.push(field);
             names.insert(column.name.clone());
         }
+        let time = table.definition.time.and_then(|id| table.definition.column(id));
+        let told = time.map(|column| encode_path(&[&column.name]));
         // Keys are sorted, so those of one field follow one another.
         for keys in table.fields.chunk_by(|a, b| a.field == b.field) {
             let Some(source) = source_of(keys) else { continue };
-            if !names.insert(keys[0].field.to_string()) {
+            // What a document says of its time is in the time column already, as a time.
+            if Some(&*keys[0].field) == told.as_deref() || !names.insert(keys[0].field.to_string()) {
                 continue;
             }
             let field = field_of(&keys[0].field, &source);

@@ -11,7 +11,7 @@ use datafusion::{
 
 use super::{
     Written,
-    create::{check_name, declare, default_text, option_text, set_retention},
+    create::{already_there, check_name, declare, default_text, option_text, set_retention},
     depend::check_no_view,
     target::{Target, no_column},
     update,
@@ -279,7 +279,7 @@ async fn alter_column(
 fn rename_table(connection: &mut Connection, target: &Target, new: &str) -> Result<()> {
     check_name(new)?;
     if connection.scope.table(new).is_some() || connection.scope.stored_view(new).is_some() {
-        return Err(SqlError::new(b"42P07", format!("relation \"{new}\" already exists")));
+        return Err(already_there(new));
     }
     check_no_view(connection, &target.name, None)?;
     let mut definition = TableDefinition::clone(target.definition());

@@ -43,12 +43,8 @@ pub(crate) async fn run(
 ) -> Result<Written> {
     check_form(statement)?;
     let name = relation_name(&statement.name)?;
-    check_name(&name)?;
-    if connection.scope.table(&name).is_some() || connection.scope.stored_view(&name).is_some() {
-        if statement.if_not_exists {
-            return Ok(Written::done("CREATE TABLE"));
-        }
-        return Err(SqlError::new(b"42P07", format!("relation \"{name}\" already exists")));
+    if is_there(connection, &name, statement.if_not_exists)? {
+        return Ok(Written::done("CREATE TABLE"));
     }
     let mut definition = columns(&name, statement)?;
     let Some(query) = &statement.query else {
@@ -97,6 +93,21 @@ fn check_form(statement: &CreateTable) -> Result<()> {
         Some((_, what)) => Err(SqlError::unsupported(what)),
         None => Ok(()),
     }
+}
+
+/// Whether there is a relation of a name that a new one is to have, where IF NOT EXISTS lets that be.
+///
+/// # Errors
+/// `42P07` when there is and that is no reason to do nothing, and when the name cannot be one.
+pub(crate) fn is_there(connection: &Connection, name: &str, if_not_exists: bool) -> Result<bool> {
+    check_name(name)?;
+    let there = connection.scope.table(name).is_some() || connection.scope.stored_view(name).is_some();
+    if there && !if_not_exists { Err(already_there(name)) } else { Ok(there) }
+}
+
+/// There is a relation of this name.
+pub(crate) fn already_there(name: &str) -> SqlError {
+    SqlError::new(b"42P07", format!("relation \"{name}\" already exists"))
 }
 
 /// Refuses a name that cannot be one.

@@ -26,7 +26,7 @@ use datafusion::{
     sql::sqlparser::ast::{SetExpr, Statement, TableWithJoins, With},
 };
 
-pub(crate) use target::Target;
+pub(crate) use target::{Target, no_column};
 
 use crate::{
     connection::Connection,

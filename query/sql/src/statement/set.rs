@@ -1,8 +1,8 @@
 //! SET and SHOW: which setting they mean.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Set, SetSessionAuthorizationParamKind, TransactionAccessMode, TransactionIsolationLevel,
-    TransactionMode, UnaryOperator, Value,
+    ContextModifier, Expr, ObjectName, Set, SetSessionAuthorizationParamKind, TransactionAccessMode,
+    TransactionIsolationLevel, TransactionMode, UnaryOperator, Value,
 };
 
 use crate::{
@@ -35,17 +35,23 @@ pub(crate) fn shown_words(words: &[String]) -> String {
 /// When there is no such setting, or the value is none of it.
 pub(crate) fn run(connection: &mut Connection, statement: &Set) -> Result<()> {
     match statement {
-        Set::SingleAssignment { variable, values, hivevar: false, .. } => {
+        Set::SingleAssignment { variable, values, hivevar: false, scope } => {
             let name = setting_name(variable);
-            put(connection, &name, values)
+            put(connection, &name, values, is_local(connection, *scope == Some(ContextModifier::Local)))
         }
-        Set::SetTimeZone { value, .. } => put(connection, "timezone", std::slice::from_ref(value)),
+        Set::SetTimeZone { value, local } => {
+            put(connection, "timezone", std::slice::from_ref(value), is_local(connection, *local))
+        }
         Set::SetNames { charset_name, collation_name: None } => {
-            settings::set(&connection.info, "client_encoding", &charset_name.value)
+            settings::set(&connection.info, "client_encoding", &charset_name.value, false)
         }
-        Set::SetRole { role_name, .. } => {
+        Set::SetRole { role_name, context_modifier } => {
             let role = role_name.as_ref().map_or_else(|| "none".to_owned(), ident);
-            if role == connection.info.user { Ok(()) } else { settings::set(&connection.info, "role", &role) }
+            if role == connection.info.user {
+                return Ok(());
+            }
+            let local = is_local(connection, *context_modifier == Some(ContextModifier::Local));
+            settings::set(&connection.info, "role", &role, local)
         }
         Set::SetSessionAuthorization(authorization) => match &authorization.kind {
             SetSessionAuthorizationParamKind::Default => Ok(()),
@@ -61,12 +67,20 @@ pub(crate) fn run(connection: &mut Connection, statement: &Set) -> Result<()> {
     }
 }
 
-fn put(connection: &Connection, name: &str, values: &[Expr]) -> Result<()> {
+/// Whether a SET is until the end of the transaction. Without one it has no effect, and its user is told.
+fn is_local(connection: &Connection, local: bool) -> bool {
+    if local && !connection.in_transaction() {
+        connection.info.warn("25P01", "SET LOCAL can only be used in transaction blocks");
+    }
+    local
+}
+
+fn put(connection: &Connection, name: &str, values: &[Expr], local: bool) -> Result<()> {
     if let [Expr::Identifier(word)] = values
         && word.quote_style.is_none()
         && word.value.eq_ignore_ascii_case("default")
     {
-        return settings::reset(&connection.info, Some(name));
+        return settings::reset(&connection.info, Some(name), local);
     }
     // A word in double quotes is its text, as PostgreSQL has it; only the search path is a list of names, which keep them.
     let value = |value: &Expr| match value {
@@ -76,7 +90,7 @@ fn put(connection: &Connection, name: &str, values: &[Expr]) -> Result<()> {
         other => text(other),
     };
     let texts = values.iter().map(value).collect::<Result<Vec<_>>>()?;
-    settings::set(&connection.info, name, &texts.join(", "))
+    settings::set(&connection.info, name, &texts.join(", "), local)
 }
 
 fn text(value: &Expr) -> Result<String> {
@@ -105,7 +119,7 @@ fn transaction_mode(connection: &mut Connection, mode: &TransactionMode, session
             let read_only = *access == TransactionAccessMode::ReadOnly;
             if session {
                 let value = if read_only { "on" } else { "off" };
-                settings::set(&connection.info, "default_transaction_read_only", value)
+                settings::set(&connection.info, "default_transaction_read_only", value, false)
             } else {
                 connection.set_read_only(read_only);
                 Ok(())

@@ -11,7 +11,7 @@ use datafusion::{
 
 use super::{
     Written,
-    create::{check_name, unique_refused},
+    create::{already_there, check_name, unique_refused},
     target::{Target, no_column, no_table},
 };
 use crate::{
@@ -51,7 +51,7 @@ pub(crate) async fn create(connection: &mut Connection, statement: &CreateView) 
         if statement.if_not_exists {
             return Ok(Written::done("CREATE VIEW"));
         }
-        return Err(SqlError::new(b"42P07", format!("relation \"{name}\" already exists")));
+        return Err(already_there(&name));
     }
     check_query(&statement.query)?;
     let mut query = Statement::Query(statement.query.clone());
@@ -126,7 +126,7 @@ pub(crate) fn create_index(connection: &mut Connection, statement: &CreateIndex)
         if statement.if_not_exists {
             return Ok(Written::done("CREATE INDEX"));
         }
-        return Err(SqlError::new(b"42P07", format!("relation \"{name}\" already exists")));
+        return Err(already_there(&name));
     }
     let method = statement.using.as_ref().map_or("btree".to_owned(), |using| match using {
         IndexType::Custom(name) => ident(name),

@@ -121,7 +121,7 @@ fn utc() -> Result<Tz> {
 ///
 /// # Errors
 /// `22023` when there is no such zone.
-pub(crate) fn parse_zone(zone: &str) -> Result<Tz> {
+fn parse_zone(zone: &str) -> Result<Tz> {
     zone.parse()
         .map_err(|_| SqlError::new(b"22023", format!("invalid value for parameter \"TimeZone\": {}", quoted(zone))))
 }

@@ -76,6 +76,29 @@ async fn differences() {
 }
 
 #[tokio::test]
+async fn intervals_and_numbers() {
+    check(
+        "SELECT 21 * INTERVAL '15 seconds', INTERVAL '1 hour' * 3.5, INTERVAL '1 month' * 1.5, \
+         INTERVAL '1 hour' / 1.5, INTERVAL '1 year 1 day' / 2, INTERVAL '1 day' * 0.1, '2' * INTERVAL '1 day'",
+        &["5 mins 15.000000000 secs|3 hours 30 mins|1 mons 15 days|40 mins|6 mons 12 hours|2 hours 24 mins|2 days"],
+    )
+    .await;
+    check(
+        "SELECT -3 * INTERVAL '1 day', NULL::int * INTERVAL '1 day', TIMESTAMP '2024-03-31' - 2 * INTERVAL '1 month'",
+        &["-3 days|NULL|2024-01-31T00:00:00"],
+    )
+    .await;
+    check(
+        "SELECT count(*) FROM numbers WHERE time < TIMESTAMP '1970-01-01' + (i * 0 + 3) * INTERVAL '1 minute'",
+        &["180"],
+    )
+    .await;
+    fails("SELECT INTERVAL '1 day' / 0", "division by zero").await;
+    fails("SELECT 1e300 * INTERVAL '1 day'", "interval out of range").await;
+    fails("SELECT 2 / INTERVAL '1 day'", "").await;
+}
+
+#[tokio::test]
 async fn zones() {
     // A clock in a zone is a moment, and a moment has a clock in a zone.
     check(

@@ -30,6 +30,10 @@ const EXPRESSIONS: &[(&str, &str)] = &[
     (r#"'{"b":1,"aa":2}'::jsonb #- '{b}'"#, r#"{"aa": 2}"#),
     (r#"'{"b":1,"aa":2, "c":3}'::jsonb - 'b'"#, r#"{"c": 3, "aa": 2}"#),
     (r#"'{"b":1,"a":2}'::jsonb = '{"a":2,"b":1}'"#, "true"),
+    ("'1.0'::jsonb = '1.00'::jsonb", "true"),
+    (r#"'{"a":[1,2.50]}'::jsonb = '{"a":[1.0,2.5]}'"#, "true"),
+    (r#"'{"a":[1,2.50]}'::jsonb <> '{"a":[1.0,2.51]}'::jsonb"#, "true"),
+    (r#"'"1.0"'::jsonb = '"1.00"'::jsonb"#, "false"),
     ("(SELECT jsonb_object_agg(k,v) FROM (VALUES ('bb',1),('a',2)) t(k,v))", r#"{"a": 2, "bb": 1}"#),
 ];
 

@@ -12,5 +12,6 @@ mod objects;
 mod parameters;
 mod rollups;
 mod segments;
+mod settings;
 mod spilling;
 mod transactions;

@@ -42,6 +42,16 @@ fn column(answer: Answer) -> Vec<String> {
 }
 
 #[test]
+fn what_a_document_says_of_its_time_is_shown_once() {
+    let (_engine, mut ask) = events();
+    let shown = ask("SELECT * FROM events LIMIT 0").names;
+    assert_eq!(shown.iter().filter(|name| name.contains("_time")).collect::<Vec<_>>(), ["_time"]);
+    let returned = ask("UPDATE events SET id = 'z' WHERE id = 'a' RETURNING *").names;
+    assert_eq!(returned, shown);
+    assert_eq!(column(ask("SELECT _source->>'_time' FROM events WHERE id = 'z'")), ["1"]);
+}
+
+#[test]
 fn objects_are_columns_of_jsonb() {
     let (engine, mut ask) = events();
     for flushed in [false, true] {

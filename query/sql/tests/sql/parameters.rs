@@ -82,6 +82,20 @@ fn values_reach_every_kind_of_statement() {
 }
 
 #[test]
+fn an_interval_is_multiplied_by_a_parameter() {
+    let mut session = session();
+    let query = "SELECT TIMESTAMP '2026-01-10' - $1 * INTERVAL '1 day', INTERVAL '1 hour' * $2::int";
+    assert_eq!(types(&mut session, query), [DataType::Float64, DataType::Int32]);
+    let values = [ScalarValue::Float64(Some(2.0)), ScalarValue::Int32(Some(3))];
+    assert_eq!(execute(&mut session, query, &values).rows, [["2026-01-08T00:00:00", "3 hours"]]);
+    run(&mut session, "INSERT INTO t VALUES (3, NULL, '2026-01-10', NULL)").expect("a row is written");
+    let query =
+        "SELECT at - id * INTERVAL '1 day', $1 FROM t WHERE at > '2026-01-10'::timestamptz - id * INTERVAL '1 day'";
+    let rows = execute(&mut session, query, &[ScalarValue::Utf8View(Some("x".into()))]).rows;
+    assert_eq!(rows, [["2026-01-07T00:00:00Z", "x"]]);
+}
+
+#[test]
 fn too_few_values_are_refused() {
     let mut session = session();
     let error = wait(async {

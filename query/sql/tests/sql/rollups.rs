@@ -2,12 +2,13 @@
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
+use arrow::array::{ArrayRef, Int32Array, TimestampMicrosecondArray};
 use chronolith_sql::{Session, SqlEngine, SqlOptions};
 use chronolith_storage::{
     clock::VirtualClock,
-    engine::{Engine, EngineOptions},
+    engine::{Engine, EngineOptions, OnConflict},
     rng::Rng,
-    table::TableDefinition,
+    table::{Rows, TableDefinition},
     vfs::MemFs,
 };
 
@@ -318,6 +319,14 @@ fn what_cannot_be_kept_up_to_date_is_refused_by_name() {
         assert!(message.contains(named), "{query}: {message}");
         assert!(["0A000", "42809"].contains(&state.as_str()), "{query}: {state}");
     }
+    for query in [
+        "SELECT date_trunc('hour', nope) FROM events GROUP BY 1",
+        "SELECT date_trunc('hour', ts), sum(nope) FROM events GROUP BY 1",
+    ] {
+        let (state, message) =
+            refused(&mut session, &format!("CREATE MATERIALIZED VIEW m WITH (continuous) AS {query}"));
+        assert!(state == "42703" && message.contains("nope"), "{message}");
+    }
     let plain = refused(&mut session, "CREATE MATERIALIZED VIEW m AS SELECT 1");
     assert_eq!(plain.1, "CREATE MATERIALIZED VIEW without WITH (continuous) is not supported");
     assert!(rows(&mut session, "SELECT relname FROM pg_class WHERE relname LIKE '%rollup%'").is_empty());
@@ -403,4 +412,45 @@ fn nobody_has_to_ask_for_it() {
     let stored = |session: &mut Session| rows(session, "SELECT count(*) FROM _rollup_hourly") == [["1"]];
     assert!((0..100_000).any(|_| stored(&mut session)), "the rollup was not refreshed");
     same(&mut session, HOURLY, "refreshed by itself");
+}
+
+#[test]
+fn tables_whose_rows_are_replaced_below_have_none() {
+    let (engine, sql) = opened(&Arc::new(MemFs::default()), &Arc::new(VirtualClock::at(0)));
+    let mut session = sql.session("a", "chronolith");
+    exec(&mut session, "CREATE TABLE positions (id INT PRIMARY KEY, at TIMESTAMPTZ NOT NULL)");
+    let replace = |id: i32, ms: i64| {
+        let view = engine.tables();
+        let definition = &view.table("positions").expect("it is there").definition;
+        let keys = definition.columns.iter().filter_map(|column| column.key());
+        let ids: ArrayRef = Arc::new(Int32Array::from(vec![id]));
+        let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from(vec![ms * 1_000]));
+        let rows = Rows::new(1, keys.zip([ids, times]).collect()).expect("they are rows");
+        let mut transaction = engine.begin();
+        transaction.insert(definition.id, rows, OnConflict::Replace)?;
+        transaction.commit()
+    };
+    let create = "CREATE MATERIALIZED VIEW hourly WITH (continuous) AS \
+                  SELECT date_trunc('hour', at) AS hour, count(*) AS n FROM positions GROUP BY 1";
+    // With a rollup, rows cannot be replaced: it would not be told.
+    exec(&mut session, create);
+    let error = replace(1, 1).expect_err("it is refused");
+    assert!(error.to_string().contains("cannot be replaced while a materialized view"), "{error}");
+    exec(&mut session, "DROP MATERIALIZED VIEW hourly");
+    // Once they were, there can be no rollup, also when it began before.
+    let mut other = sql.session("a", "chronolith");
+    exec(&mut other, "BEGIN");
+    exec(&mut other, create);
+    replace(1, 1).expect("it is replaced");
+    assert_eq!(refused(&mut other, "COMMIT").0, "40001");
+    let (state, message) = refused(&mut session, create);
+    assert_eq!(state, "0A000");
+    assert!(message.contains("\"positions\", whose rows are replaced"), "{message}");
+    // Statements may still write there, and it may go and come again.
+    exec(&mut session, "UPDATE positions SET at = now()");
+    exec(&mut session, "TRUNCATE positions");
+    assert_eq!(refused(&mut session, create).0, "0A000");
+    exec(&mut session, "DROP TABLE positions");
+    exec(&mut session, "CREATE TABLE positions (id INT PRIMARY KEY, at TIMESTAMPTZ NOT NULL)");
+    exec(&mut session, create);
 }

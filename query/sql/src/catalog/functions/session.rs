@@ -113,14 +113,11 @@ fn set_config(call: &Call<'_>) -> Result<Cell> {
     let Some(name) = call.text(0) else {
         return Err(refuse(SqlError::new(b"22004", "set_config needs the name of a setting")));
     };
-    if *call.arg(2) == Cell::Bool(true) {
-        let error = SqlError::unsupported("set_config for one transaction only");
-        return Err(refuse(error.with_hint("Pass false as the third argument, or use SET LOCAL.")));
-    }
+    let local = *call.arg(2) == Cell::Bool(true);
     let session = &call.scope.session;
     let set = match call.arg(1).printed() {
-        Some(value) => settings::set(session, name, &value),
-        None => settings::reset(session, Some(name)),
+        Some(value) => settings::set(session, name, &value, local),
+        None => settings::reset(session, Some(name), local),
     };
     set.map_err(refuse)?;
     Ok(session.setting(name).into())

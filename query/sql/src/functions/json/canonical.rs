@@ -1,10 +1,12 @@
 //! The form that a jsonb value has: keys by length and then by bytes, each once, and numbers as numerics print.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, sync::Arc};
 
+use arrow::{array::StringViewArray, datatypes::DataType};
 use datafusion::common::{Result, exec_err};
 
 use super::{
+    super::scalar::{Arg, Scalar, Shape, exactly},
     scan::{self, Step},
     value::Json,
 };
@@ -54,6 +56,57 @@ pub(crate) fn member<'a>(text: &'a str, keys: &[String]) -> Result<Option<&'a st
 /// What `->>` makes of a value in the form of jsonb: of a string what it says, of null nothing.
 pub(crate) fn text_of(raw: &str) -> Result<Option<Cow<'_, str>>> {
     scan::as_text(raw)
+}
+
+/// What comparisons compare of jsonb. It is text: nobody sees it as a value.
+pub(in super::super) fn jsonb_comparable() -> Scalar {
+    const ONE: &[Shape] = &[exactly(&[Arg::Text])];
+    Scalar::new(
+        "jsonb_comparable",
+        ONE,
+        |_| Ok(DataType::Utf8View),
+        |call| {
+            let texts = call.text(0)?;
+            Ok(Arc::new(texts.iter().map(|text| text.map(comparable)).collect::<StringViewArray>()))
+        },
+    )
+}
+
+/// A text in the form of jsonb with which equal values are equal texts: numerics are equal whatever zeros are behind the
+/// point.
+fn comparable(form: &str) -> Cow<'_, str> {
+    if !form.contains('.') {
+        return Cow::Borrowed(form);
+    }
+    let mut out = String::with_capacity(form.len());
+    let (mut rest, mut quoted) = (form, false);
+    while let Some(at) = rest.find(['"', '\\', '.']) {
+        let (before, special) = rest.split_at(at);
+        out.push_str(before);
+        match special.as_bytes().first() {
+            Some(b'\\') => {
+                // What is escaped is no end of a string.
+                let end = special.char_indices().nth(2).map_or(special.len(), |(end, _)| end);
+                out.push_str(&special[..end]);
+                rest = &special[end..];
+            }
+            Some(b'.') if !quoted => {
+                let digits = special[1..].find(|c: char| !c.is_ascii_digit()).map_or(special.len(), |end| end + 1);
+                let (fraction, behind) = special.split_at(digits);
+                // What has an exponent still is no numeric, and equal to nothing but itself.
+                let is_numeric = !behind.starts_with(['e', 'E']);
+                out.push_str(if is_numeric { fraction.trim_end_matches('0').trim_end_matches('.') } else { fraction });
+                rest = behind;
+            }
+            other => {
+                quoted ^= other == Some(&b'"');
+                out.push_str(&special[..1]);
+                rest = &special[1..];
+            }
+        }
+    }
+    out.push_str(rest);
+    Cow::Owned(out)
 }
 
 /// Whether every number is a numeric; those that are print as such then.
@@ -155,6 +208,19 @@ mod tests {
         }
         assert_eq!(number("1e131072"), None);
         assert_eq!(number("1e999999999999"), None);
+    }
+
+    #[test]
+    fn equal_values_are_equal_texts() {
+        for (form, text) in [
+            ("1.00", "1"),
+            ("[1.50, -0.0, 10, 0.010]", "[1.5, -0, 10, 0.01]"),
+            (r#"{"1.0": "a\".50", "b": 2.0}"#, r#"{"1.0": "a\".50", "b": 2}"#),
+            ("1.0e999999999999", "1.0e999999999999"),
+            ("true", "true"),
+        ] {
+            assert_eq!(comparable(form), text);
+        }
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod scan;
 mod value;
 
 pub(super) use build::{of_list, of_pairs, pair, scalars as builders};
+pub(super) use canonical::jsonb_comparable;
 pub(crate) use canonical::{jsonb, jsonb_of_stored, member, text_of};
 pub(super) use operators::{jsonb_in, operator, scalars as operators};
 pub(super) use value::{Json, from_arrow};
