@@ -231,8 +231,8 @@ mod tests {
         assert_eq!(check_depth(&flat, 2), Ok(()));
         assert_eq!(check_depth(&flat, 1), Err(SchemaError::Deep(1)));
         // Many columns side by side are not deep.
-        let mut wide = vec![100];
-        wide.extend([1, 0].repeat(100));
+        let mut wide = vec![60];
+        wide.extend([1, 0].repeat(60));
         assert_eq!(check_depth(&footer(&wide), 2), Ok(()));
         let mut deep = vec![1; 100_000];
         deep.push(0);

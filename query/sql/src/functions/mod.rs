@@ -6,6 +6,7 @@
 mod aggregate;
 mod asof;
 mod asof_exec;
+mod balance;
 mod bucket;
 mod datetime;
 mod ddsketch;

@@ -15,7 +15,7 @@ use datafusion::{
     },
 };
 
-use super::{asof, datetime};
+use super::{asof, balance, datetime};
 use crate::parse::{walk, walk_mut};
 
 /// Rewrites a statement in place.
@@ -90,6 +90,11 @@ impl VisitorMut for Rewriter {
             TableFactor::NestedJoin { table_with_joins, .. } => table(table_with_joins),
             _ => Ok(()),
         })
+    }
+
+    fn pre_visit_expr(&mut self, expr: &mut Expr) -> Flow {
+        balance::balance(expr);
+        Flow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
