@@ -54,6 +54,8 @@ pub(super) struct EventsJob {
     deleted: Arc<RoaringTreemap>,
     /// Rows whose time, in the column's unit, is before this are left out.
     keep_from: i64,
+    /// Whether all of the table becomes one, so that nothing is merged soon again.
+    is_last: bool,
 }
 
 impl Inner {
@@ -111,7 +113,8 @@ impl Inner {
             sequence: job.live.iter().map(|s| s.record.sequence).max().unwrap_or(0),
             merges: job.live.iter().map(|s| s.record.level).max().unwrap_or(0).saturating_add(1),
         };
-        let mut writer = EventsWriter::new(self, &job.state, identity, Level::Merge);
+        let level = if job.is_last || identity.merges > 1 { Level::Merge } else { Level::Flush };
+        let mut writer = EventsWriter::new(self, &job.state, identity, level);
         let kept = Kept { deleted: &job.deleted, from: job.keep_from };
         let mut inputs = Inputs::open(&job.live, job.keys()?, kept)?;
         let mut removed = RoaringTreemap::new();
@@ -200,7 +203,7 @@ fn job(table: &Table, live: Vec<Arc<LiveEvents>>, keep_from: i64) -> EventsJob {
     // A table with segments was flushed, so the catalog has it.
     let unsaved = || TableState { definition: (*definition).clone(), next_row: table.next_row, serials: Vec::new() };
     let state = table.saved.clone().unwrap_or_else(unsaved);
-    EventsJob { definition, state, live, deleted, keep_from }
+    EventsJob { definition, state, live, deleted, keep_from, is_last: false }
 }
 
 /// The next merge that brings a table's segments nearer to the goal.
@@ -214,7 +217,7 @@ fn plan(table: &Table, goal: MergeGoal, rewritten: &BTreeSet<u64>) -> Option<Eve
     if goal == MergeGoal::Full && rows <= ROWS_MAX {
         let alone = segments.len() == 1 && !rewritten.contains(&segments[0].record.id) && deleted_in(&segments[0]) > 0;
         if segments.len() > 1 || alone {
-            return Some(job(table, segments.clone(), i64::MIN));
+            return Some(EventsJob { is_last: true, ..job(table, segments.clone(), i64::MIN) });
         }
         return None;
     }
