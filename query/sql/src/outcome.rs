@@ -3,7 +3,7 @@
 use std::pin::Pin;
 
 use arrow::{array::RecordBatch, datatypes::SchemaRef};
-use futures::Stream;
+use futures::{Stream, future::BoxFuture};
 
 use crate::{
     error::{Result, SqlError},
@@ -100,17 +100,19 @@ impl CopyIn {
     ///
     /// # Errors
     /// When the last line does not fit, or the rows cannot be written.
-    pub async fn finish(self: Box<Self>) -> Result<String> {
-        let Self { mut feed, session, .. } = *self;
-        let Some(session) = session else { return Err(SqlError::new(b"XX000", "a copy belongs to no session")) };
-        let work = session.work(move |connection| {
-            Box::pin(async move {
-                let tag = feed.write(connection)?;
-                connection.commit_implicit().await?;
-                Ok(tag)
-            })
-        });
-        work.await
+    pub fn finish(self: Box<Self>) -> BoxFuture<'static, Result<String>> {
+        Box::pin(async move {
+            let Self { mut feed, session, .. } = *self;
+            let Some(session) = session else { return Err(SqlError::new(b"XX000", "a copy belongs to no session")) };
+            let work = session.work(move |connection| {
+                Box::pin(async move {
+                    let tag = feed.write(connection)?;
+                    connection.commit_implicit().await?;
+                    Ok(tag)
+                })
+            });
+            work.await
+        })
     }
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
 use datafusion::common::ScalarValue;
-use futures::future::BoxFuture;
+use futures::future::{self, BoxFuture};
 use tokio::{sync::Mutex, task::JoinHandle};
 
 use crate::{
@@ -60,6 +60,9 @@ impl SharedStatus {
 }
 
 /// One connection's state. Not shared: statements of a session run one after another, on the engine's own threads.
+///
+/// Its futures are boxed: those of `async fn` are compiled again in each crate that awaits them, and all of the planner with
+/// them.
 pub struct Session {
     handle: SessionHandle,
 }
@@ -114,43 +117,46 @@ impl Session {
     ///
     /// # Errors
     /// When it is wrong, refused, or fails. In a transaction, that transaction has then failed.
-    pub async fn run(&mut self, statement: &str) -> Result<Outcome> {
-        let statement = statement.to_owned();
-        self.outcome(statement, Vec::new()).await
+    pub fn run(&mut self, statement: &str) -> BoxFuture<'_, Result<Outcome>> {
+        self.outcome(statement.to_owned(), Vec::new())
     }
 
     /// Parses and plans one statement; `hints` are the parameters' types as far as the client tells them.
     ///
     /// # Errors
     /// When it is wrong or refused.
-    pub async fn prepare(&mut self, statement: &str, hints: &[Option<DataType>]) -> Result<Prepared> {
+    pub fn prepare(&mut self, statement: &str, hints: &[Option<DataType>]) -> BoxFuture<'_, Result<Prepared>> {
         let (statement, hints) = (statement.to_owned(), hints.to_vec());
-        self.handle.work(move |connection| Box::pin(async move { connection.prepare(&statement, &hints).await })).await
+        let work =
+            self.handle.work(move |connection| Box::pin(async move { connection.prepare(&statement, &hints).await }));
+        Box::pin(work)
     }
 
     /// Runs a prepared statement with its parameters' values.
     ///
     /// # Errors
     /// As [`Session::run`], and when the number or types of the values do not fit.
-    pub async fn execute(&mut self, prepared: &Prepared, parameters: &[ScalarValue]) -> Result<Outcome> {
+    pub fn execute(&mut self, prepared: &Prepared, parameters: &[ScalarValue]) -> BoxFuture<'_, Result<Outcome>> {
         if parameters.len() != prepared.parameters.len() {
             let (got, wanted) = (parameters.len(), prepared.parameters.len());
-            return Err(SqlError::new(
-                b"08P01",
-                format!("the statement has {wanted} parameters, {got} values were given"),
-            ));
+            let error =
+                SqlError::new(b"08P01", format!("the statement has {wanted} parameters, {got} values were given"));
+            return Box::pin(future::ready(Err(error)));
         }
-        self.outcome(prepared.sql.clone(), parameters.to_vec()).await
+        self.outcome(prepared.sql.clone(), parameters.to_vec())
     }
 
-    async fn outcome(&self, statement: String, parameters: Vec<ScalarValue>) -> Result<Outcome> {
-        let run =
-            self.handle.work(move |connection| Box::pin(async move { connection.run(&statement, &parameters).await }));
-        let mut outcome = run.await?;
-        if let Outcome::CopyIn(copy) = &mut outcome {
-            copy.attach(self.handle.clone());
-        }
-        Ok(outcome)
+    fn outcome(&self, statement: String, parameters: Vec<ScalarValue>) -> BoxFuture<'_, Result<Outcome>> {
+        Box::pin(async move {
+            let run = self
+                .handle
+                .work(move |connection| Box::pin(async move { connection.run(&statement, &parameters).await }));
+            let mut outcome = run.await?;
+            if let Outcome::CopyIn(copy) = &mut outcome {
+                copy.attach(self.handle.clone());
+            }
+            Ok(outcome)
+        })
     }
 
     /// Where the session is in a transaction.

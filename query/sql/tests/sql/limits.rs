@@ -103,6 +103,9 @@ fn memory_is_bounded() {
     let (_engine, sql) = with_options(SqlOptions { memory_bytes: 8 << 20, threads: 2, ..SqlOptions::default() });
     let large = "SELECT count(*) FROM (SELECT (value * 7919) % 5000011 AS k, count(*) FROM generate_series(1, 5000000) AS s(value) GROUP BY 1) g";
     assert_eq!(state_of(&sql, large), "53200");
+    // One side of a cross join is held in memory.
+    let cross = "SELECT max(a.v + b.v) FROM generate_series(1, 5000000) AS a(v), generate_series(1, 5000000) AS b(v)";
+    assert_eq!(state_of(&sql, cross), "53200");
     assert_eq!(state_of(&sql, "SELECT 1"), "ok 1");
 }
 
