@@ -4,7 +4,7 @@
 use super::{
     MAX_COLUMN_VALUES, Reader,
     bitpack::BLOCK,
-    frame::{decode_frame, encode_frame, frame_cost},
+    frame::{Plan, decode_frame, encode_frame, plan},
     malformed, put_ivarint, put_uvarint,
 };
 use crate::Result;
@@ -16,8 +16,22 @@ const DIVIDED: u8 = 0b0100;
 /// Set when all that remains is zero, so that no frame follows.
 const FLAT: u8 = 0b1000;
 
+/// A column of so many frames is judged by some of them.
+const MANY_FRAMES: usize = 16;
+/// By one in so many.
+const SAMPLED: usize = 4;
+
 /// Appends a column of any length.
 pub fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
+    encode(values, true, out);
+}
+
+/// The same for values that do not depend on the one before: differences are not tried.
+pub(crate) fn encode_unordered(values: &[i64], out: &mut Vec<u8>) {
+    encode(values, false, out);
+}
+
+fn encode(values: &[i64], is_ordered: bool, out: &mut Vec<u8>) {
     let Some((&first, rest)) = values.split_first() else { return };
     if rest.is_empty() {
         put_ivarint(out, first);
@@ -39,24 +53,27 @@ pub fn encode_integers(values: &[i64], out: &mut Vec<u8>) {
     if levels.iter().all(|v| *v == 0) {
         return start(out, head | FLAT);
     }
+    let every = if levels.len() / BLOCK < MANY_FRAMES { 1 } else { SAMPLED };
+    if !is_ordered {
+        start(out, head);
+        return Plans::of(&levels, every, 0).encode(&levels, out);
+    }
     let steps = differences(0, &levels);
     let bends = differences(steps[0], &steps[1..]);
     if bends.iter().all(|v| *v == 0) {
         start(out, head | FLAT | 2);
         return put_ivarint(out, steps[0]);
     }
-    let of_steps = cost(&steps, usize::MAX);
-    let of_levels = cost(&levels, of_steps);
-    let (order, least) = if of_steps <= of_levels { (1, of_steps) } else { (0, of_levels) };
-    let order = if least <= cost(&bends, least) + 2 { order } else { 2 };
+    let of_steps = Plans::of(&steps, every, usize::MAX);
+    let of_levels = Plans::of(&levels, every, of_steps.cost);
+    let (order, least) = if of_steps.cost <= of_levels.cost { (1, of_steps) } else { (0, of_levels) };
+    let of_bends = Plans::of(&bends, every, least.cost);
+    let (order, plans) = if least.cost <= of_bends.cost + 2 { (order, least) } else { (2, of_bends) };
     start(out, head | order);
     if order == 2 {
         put_ivarint(out, steps[0]);
     }
-    let residuals = [&levels, &steps, &bends][usize::from(order)];
-    for frame in residuals.chunks(BLOCK) {
-        encode_frame(frame, out);
-    }
+    plans.encode([&levels, &steps, &bends][usize::from(order)], out);
 }
 
 /// The largest divisor of all distances to `first`; 0 when they are all zero, 1 when some distance overflows.
@@ -90,16 +107,37 @@ fn differences(mut before: i64, values: &[i64]) -> Vec<i64> {
         .collect()
 }
 
-/// The bytes of all frames; not counted on when they are above `limit`.
-fn cost(residuals: &[i64], limit: usize) -> usize {
-    let mut sum = 0;
-    for frame in residuals.chunks(BLOCK) {
-        sum += frame_cost(frame);
-        if sum > limit {
-            break;
+/// How frames of a column are written.
+struct Plans {
+    /// Of every so manyth frame, as far as they were planned.
+    frames: Vec<Plan>,
+    every: usize,
+    /// The bytes of these frames, nearly.
+    cost: usize,
+}
+
+impl Plans {
+    /// Plans every so manyth frame; no further when they take more than `limit` bytes.
+    fn of(residuals: &[i64], every: usize, limit: usize) -> Self {
+        let mut plans = Self { frames: Vec::with_capacity(residuals.len() / BLOCK / every + 1), every, cost: 0 };
+        for frame in residuals.chunks(BLOCK).step_by(every) {
+            let plan = plan(frame);
+            plans.cost += plan.cost;
+            plans.frames.push(plan);
+            if plans.cost > limit {
+                break;
+            }
+        }
+        plans
+    }
+
+    /// Appends all frames.
+    fn encode(&self, residuals: &[i64], out: &mut Vec<u8>) {
+        for (at, frame) in residuals.chunks(BLOCK).enumerate() {
+            let planned = self.frames.get(at / self.every).filter(|_| at.is_multiple_of(self.every));
+            encode_frame(frame, planned.copied().unwrap_or_else(|| plan(frame)), out);
         }
     }
-    sum
 }
 
 /// Appends the `count` values of a column to `out`.
@@ -189,6 +227,10 @@ mod tests {
         decode_integers(&mut reader, values.len(), &mut back).unwrap();
         assert_eq!(back, values);
         assert_eq!(reader.rest(), [0xAA]);
+        let mut unordered = Vec::new();
+        encode_unordered(values, &mut unordered);
+        decode_integers(&mut Reader::new(&unordered), values.len(), &mut back).unwrap();
+        assert_eq!(back[values.len()..], *values);
         len
     }
 
@@ -201,6 +243,13 @@ mod tests {
         #[test]
         fn round_trip_of_multiples(values in prop::collection::vec(-1000i64..1000, 0..600), factor in 1i64..1 << 40, base: i64) {
             check(&values.iter().map(|v| base.wrapping_add(v * factor)).collect::<Vec<_>>());
+        }
+
+        #[test]
+        fn round_trip_of_many(values in prop::collection::vec(any::<i64>(), 2_000..2_400), shift in 0u32..64, times: u16) {
+            let values: Vec<i64> =
+                values.iter().zip(0..).map(|(v, at)| (v >> shift).wrapping_add(at * i64::from(times))).collect();
+            check(&values);
         }
 
         #[test]

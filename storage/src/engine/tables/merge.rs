@@ -6,32 +6,37 @@
 
 use std::{
     collections::BTreeSet,
+    ops::Range,
     sync::{Arc, atomic::Ordering},
 };
 
 use arrow_array::UInt64Array;
 use roaring::RoaringTreemap;
 
-use super::{Table, events::LiveEvents, flush::EventsWriter, seal::changed_chunks};
+use super::{
+    Table,
+    events::LiveEvents,
+    flush::EventsWriter,
+    merge_rows::{Inputs, Kept},
+    seal::changed_chunks,
+};
 use crate::{
     Result,
     catalog::{CatalogEdit, SegmentRecord},
-    engine::{
-        Inner,
-        flush::exclusive,
-        merge::{MergeGoal, pick_run},
-    },
+    engine::{Inner, flush::exclusive, merge::MergeGoal},
     memtable::{read_lock, write_lock},
     segment::Level,
-    table::{
-        BLOCK_ROWS, ColumnKey, Part, TableDefinition, check::is_field, gather::gather, segment::EventSegmentIdentity,
-        time::times, wire::TableState,
-    },
+    table::{ColumnKey, Part, TableDefinition, check::is_field, segment::EventSegmentIdentity, wire::TableState},
 };
 
 /// So many segments of about one size are merged: more than of samples, since to write events costs more than to look into
 /// a few more segments.
 const FAN_IN: usize = 8;
+/// "About one size": no segment has more than one part in so many of the bytes of all that are merged. So a row is
+/// rewritten once for every time that the table grows about so much larger.
+const PARTS: u64 = 6;
+/// Segments of fewer bytes count as if they had so many: it is their number that costs.
+const SMALL_BYTES: u64 = 1 << 20;
 /// A segment is rewritten when this share of its rows, in percent, is deleted.
 const DELETED_PERCENT: u64 = 30;
 /// Fewer deleted rows than this are never worth it.
@@ -49,6 +54,8 @@ pub(super) struct EventsJob {
     deleted: Arc<RoaringTreemap>,
     /// Rows whose time, in the column's unit, is before this are left out.
     keep_from: i64,
+    /// Whether all of the table becomes one, so that nothing is merged soon again.
+    is_last: bool,
 }
 
 impl Inner {
@@ -106,21 +113,12 @@ impl Inner {
             sequence: job.live.iter().map(|s| s.record.sequence).max().unwrap_or(0),
             merges: job.live.iter().map(|s| s.record.level).max().unwrap_or(0).saturating_add(1),
         };
-        let mut writer = EventsWriter::new(self, &job.state, identity, Level::Merge);
-        let keys = job.keys()?;
-        let mut inputs = job.live.iter().map(|live| Input::open(live, job)).collect::<Result<Vec<_>>>()?;
+        let level = if job.is_last || identity.merges > 1 { Level::Merge } else { Level::Flush };
+        let mut writer = EventsWriter::new(self, &job.state, identity, level);
+        let kept = Kept { deleted: &job.deleted, from: job.keep_from };
+        let mut inputs = Inputs::open(&job.live, job.keys()?, kept)?;
         let mut removed = RoaringTreemap::new();
-        loop {
-            let (blocks, places, ids) = next_rows(&mut inputs, job, &mut removed)?;
-            if places.is_empty() {
-                break;
-            }
-            let rows = gather(&keys, &places, |source, key| {
-                let (input, block): (usize, usize) = blocks[source];
-                let live = &job.live[input];
-                let column = live.read(key, block)?;
-                Ok((column.null_count() < column.len()).then_some(column))
-            })?;
+        while let Some((rows, ids)) = inputs.next(&mut removed)? {
             writer.push(&rows, &UInt64Array::from(ids))?;
         }
         Ok((writer.finish()?, removed))
@@ -205,7 +203,7 @@ fn job(table: &Table, live: Vec<Arc<LiveEvents>>, keep_from: i64) -> EventsJob {
     // A table with segments was flushed, so the catalog has it.
     let unsaved = || TableState { definition: (*definition).clone(), next_row: table.next_row, serials: Vec::new() };
     let state = table.saved.clone().unwrap_or_else(unsaved);
-    EventsJob { definition, state, live, deleted, keep_from }
+    EventsJob { definition, state, live, deleted, keep_from, is_last: false }
 }
 
 /// The next merge that brings a table's segments nearer to the goal.
@@ -219,12 +217,12 @@ fn plan(table: &Table, goal: MergeGoal, rewritten: &BTreeSet<u64>) -> Option<Eve
     if goal == MergeGoal::Full && rows <= ROWS_MAX {
         let alone = segments.len() == 1 && !rewritten.contains(&segments[0].record.id) && deleted_in(&segments[0]) > 0;
         if segments.len() > 1 || alone {
-            return Some(job(table, segments.clone(), i64::MIN));
+            return Some(EventsJob { is_last: true, ..job(table, segments.clone(), i64::MIN) });
         }
         return None;
     }
     let sizes: Vec<u64> = segments.iter().map(|live| live.record.file_len).collect();
-    if let Some(run) = pick_run(&sizes, FAN_IN)
+    if let Some(run) = pick_run(&sizes)
         && segments[run.clone()].iter().map(|live| live.record.samples).sum::<u64>() <= ROWS_MAX
     {
         return Some(job(table, segments[run].to_vec(), i64::MIN));
@@ -237,75 +235,49 @@ fn plan(table: &Table, goal: MergeGoal, rewritten: &BTreeSet<u64>) -> Option<Eve
     Some(job(table, vec![Arc::clone(worn)], i64::MIN))
 }
 
-/// A segment being read in the order of its rows.
-struct Input<'a> {
-    live: &'a LiveEvents,
-    block: usize,
-    row: usize,
-    ids: Vec<u64>,
-    /// All the same when the table has no time column.
-    times: Vec<i64>,
+/// The newest run of neighbours of about one size that are worth a merge.
+fn pick_run(sizes: &[u64]) -> Option<Range<usize>> {
+    let bytes =
+        |run: &[u64]| run.iter().map(|size| (*size).max(SMALL_BYTES)).fold((0, 0), |(s, m), b| (s + b, b.max(m)));
+    let is_even = |run: &Range<usize>| {
+        let (sum, max) = bytes(&sizes[run.clone()]);
+        max <= sum / PARTS
+    };
+    let starts = (0..(sizes.len() + 1).saturating_sub(FAN_IN)).rev();
+    starts.flat_map(|start| (start + FAN_IN..=sizes.len()).rev().map(move |end| start..end)).find(is_even)
 }
 
-impl<'a> Input<'a> {
-    fn open(live: &'a LiveEvents, job: &EventsJob) -> Result<Self> {
-        let mut input = Self { live, block: 0, row: 0, ids: Vec::new(), times: Vec::new() };
-        input.load(job)?;
-        Ok(input)
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn segments_of_one_size_are_merged() {
+        const MB: u64 = 1 << 20;
+        let sizes = |all: &[u64]| all.iter().map(|mb| mb * MB).collect::<Vec<_>>();
+        assert_eq!(pick_run(&[]), None);
+        assert_eq!(pick_run(&sizes(&[20; 7])), None);
+        assert_eq!(pick_run(&sizes(&[20; 8])), Some(0..8));
+        // A large one waits for others.
+        assert_eq!(pick_run(&sizes(&[160, 20, 20, 20, 20, 20, 20, 20])), None);
+        assert_eq!(pick_run(&sizes(&[160, 20, 20, 20, 20, 20, 20, 20, 20])), Some(1..9));
+        // Empty segments are not left lying about.
+        assert_eq!(pick_run(&[9, 1_000_000, 5, 5, 5, 5, 5, 5]), Some(0..8));
     }
 
-    /// Reads ids and times of the current block, if there is one.
-    fn load(&mut self, job: &EventsJob) -> Result<()> {
-        self.row = 0;
-        if self.block >= self.live.blocks() {
-            self.ids.clear();
-            self.times.clear();
-            return Ok(());
+    #[test]
+    fn a_row_is_rewritten_seldom() {
+        let (mut segments, mut written, mut most) = (Vec::new(), 0, 0);
+        for _ in 0..1_000 {
+            segments.push(20 << 20);
+            while let Some(run) = pick_run(&segments) {
+                let sum: u64 = segments[run.clone()].iter().sum();
+                written += sum;
+                segments.splice(run, [sum]);
+            }
+            most = most.max(segments.len());
         }
-        self.ids = self.live.row_ids(self.block)?.values().to_vec();
-        self.times = match job.definition.time_key() {
-            Some(key) => times(key.kind, &self.live.read(&key, self.block)?)?,
-            None => vec![i64::MIN; self.ids.len()],
-        };
-        Ok(())
+        let all: u64 = segments.iter().sum();
+        assert!(written < all * 3 && most < 28, "{written} bytes written for {all}, {most} segments at a time");
     }
-
-    /// Time and id of the current row.
-    fn peek(&self) -> Option<(i64, u64)> {
-        Some((*self.times.get(self.row)?, *self.ids.get(self.row)?))
-    }
-}
-
-/// The blocks that rows come from, as input and block; each row's block, by its place in that list, and row in it; the
-/// row ids.
-type NextRows = (Vec<(usize, usize)>, Vec<(usize, usize)>, Vec<u64>);
-
-/// The next rows of all inputs, by time and then by row id, as many as a block has. Rows that are left out are noted.
-fn next_rows(inputs: &mut [Input<'_>], job: &EventsJob, removed: &mut RoaringTreemap) -> Result<NextRows> {
-    let (mut blocks, mut places, mut ids) = (Vec::new(), Vec::new(), Vec::new());
-    // The place in `blocks` of each input's current block.
-    let mut current: Vec<Option<usize>> = vec![None; inputs.len()];
-    while places.len() < BLOCK_ROWS {
-        let next = inputs.iter().enumerate().filter_map(|(at, input)| Some((input.peek()?, at))).min();
-        let Some(((time, id), at)) = next else { break };
-        let input = &mut inputs[at];
-        // A row without a time is kept for good.
-        if job.deleted.contains(id) || (time < job.keep_from && time != i64::MIN) {
-            removed.insert(id);
-        } else {
-            let block = *current[at].get_or_insert_with(|| {
-                blocks.push((at, input.block));
-                blocks.len() - 1
-            });
-            places.push((block, input.row));
-            ids.push(id);
-        }
-        input.row += 1;
-        if input.row == input.ids.len() {
-            input.block += 1;
-            current[at] = None;
-            input.load(job)?;
-        }
-    }
-    Ok((blocks, places, ids))
 }

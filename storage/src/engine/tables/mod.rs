@@ -10,6 +10,7 @@ pub(super) mod flush;
 pub(super) mod held;
 pub(super) mod lookup;
 pub(super) mod merge;
+pub(super) mod merge_rows;
 pub(super) mod rebuild;
 pub(super) mod replay;
 pub(super) mod retention;

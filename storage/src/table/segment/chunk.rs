@@ -9,6 +9,7 @@ use arrow_select::{concat::concat, take::take};
 
 use super::{
     dictionary::Dictionary,
+    distinct::Distinct,
     numbers::{decode_numbers, encode_numbers, wrong_type},
     presence::{decode_presence, encode_presence, some_nulls, spread},
     text::{TextColumn, TextSource, TextsAt, decode_texts, encode_texts, take_lengths},
@@ -74,27 +75,35 @@ fn encode_values(
         return Ok((encode_numbers(kind, array, sink.out)?, 0));
     }
     let there: Option<Vec<usize>> = some_nulls(array.nulls()).map(|nulls| nulls.valid_indices().collect());
-    let values = match (array.as_string_view_opt(), array.as_binary_view_opt()) {
-        (Some(texts), _) => gather(there.as_deref(), array.len(), |at| texts.value(at).as_bytes()),
-        (_, Some(bytes)) => gather(there.as_deref(), array.len(), |at| bytes.value(at)),
+    let (values, distinct) = match (array.as_string_view_opt(), array.as_binary_view_opt()) {
+        (Some(texts), _) => gather(there.as_deref(), texts.views(), |at| texts.value(at).as_bytes()),
+        (_, Some(bytes)) => gather(there.as_deref(), bytes.views(), |at| bytes.value(at)),
         _ => return Err(wrong_type(array)),
     };
     let zone = match kind {
-        Kind::Text | Kind::Bytes => Zone::texts(values.iter().copied(), kind == Kind::Text),
+        Kind::Text | Kind::Bytes => Zone::texts(distinct.texts(&values), kind == Kind::Text),
         _ => Zone::default(),
     };
     let Some(column) = sink.texts.as_deref_mut() else { return Err(wrong_type(array)) };
     let rows = |number: usize| rows(there.as_ref().map_or(number, |there| there[number]));
     let at = TextsAt { block: sink.block, rows: &rows, may_grow: sink.may_grow };
-    let flags = encode_texts(&values, &at, column, sink.out);
+    let flags = encode_texts(&values, &distinct, &at, column, sink.out);
     Ok((zone, flags))
 }
 
-/// The values that are there.
-fn gather<'a>(there: Option<&[usize]>, len: usize, value: impl Fn(usize) -> &'a [u8]) -> Vec<&'a [u8]> {
+/// The values that are there, and which of them differ.
+fn gather<'a>(there: Option<&[usize]>, views: &[u128], value: impl Fn(usize) -> &'a [u8]) -> (Vec<&'a [u8]>, Distinct) {
     match there {
-        None => (0..len).map(value).collect(),
-        Some(there) => there.iter().map(|at| value(*at)).collect(),
+        None => {
+            let values: Vec<&[u8]> = (0..views.len()).map(value).collect();
+            let distinct = Distinct::of(&values, views.iter().copied());
+            (values, distinct)
+        }
+        Some(there) => {
+            let values: Vec<&[u8]> = there.iter().map(|at| value(*at)).collect();
+            let distinct = Distinct::of(&values, there.iter().map(|at| views[*at]));
+            (values, distinct)
+        }
     }
 }
 

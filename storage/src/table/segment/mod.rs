@@ -7,6 +7,7 @@
 mod chunk;
 mod column;
 mod dictionary;
+mod distinct;
 mod file;
 mod find;
 mod footer;

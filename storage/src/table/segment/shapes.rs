@@ -176,19 +176,34 @@ impl<'a> TimeForm<'a> {
         if self.between == 0 { DATE_LEN } else { SECOND_LEN + point + self.suffix.len() }
     }
 
-    /// The moment in the smallest unit that is written.
-    fn parse(&self, text: &[u8]) -> Option<i64> {
-        let number = |from: usize, to: usize| -> Option<i64> {
-            text.get(from..to)?.iter().try_fold(0i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
-        };
-        let days = days_of(number(0, 4)?, number(5, 7)?, number(8, 10)?);
+    /// The moment in the smallest unit that is written, of a text that [`TimeForm::put`] gives for it; `None` for any
+    /// other. `last` is the date that was met before.
+    fn parse(&self, text: &[u8], last: &mut LastDate) -> Option<i64> {
+        if text.len() != self.len() {
+            return None;
+        }
+        let days = last.days(text.first_chunk()?)?;
         if self.between == 0 {
             return Some(days);
         }
-        let seconds = days * 86_400 + number(11, 13)? * 3_600 + number(14, 16)? * 60 + number(17, 19)?;
-        let digits = u32::try_from(self.digits).ok()?;
-        let fraction = if digits > 0 { number(SECOND_LEN + 1, SECOND_LEN + 1 + self.digits)? } else { 0 };
-        seconds.checked_mul(10i64.pow(digits))?.checked_add(fraction)
+        let [_, h, hh, _, m, mm, _, s, ss] = *text[DATE_LEN..].first_chunk()?;
+        let marks = [text[DATE_LEN], text[13], text[16]] == [self.between, b':', b':'];
+        let (hours, minutes, seconds) = (number([h, hh])?, number([m, mm])?, number([s, ss])?);
+        if !marks || hours > 23 || minutes > 59 || seconds > 59 {
+            return None;
+        }
+        let seconds = days * 86_400 + hours * 3_600 + minutes * 60 + seconds;
+        let rest = &text[SECOND_LEN..];
+        if self.digits == 0 {
+            return (rest == self.suffix).then_some(seconds);
+        }
+        let (point, rest) = rest.split_first()?;
+        let (fraction, suffix) = rest.split_at_checked(self.digits)?;
+        if *point != b'.' || suffix != self.suffix {
+            return None;
+        }
+        let fraction = number(fraction.iter().copied())?;
+        seconds.checked_mul(10i64.pow(u32::try_from(self.digits).ok()?))?.checked_add(fraction)
     }
 
     /// Appends the text of a moment; `None` when its year has not four digits.
@@ -234,6 +249,20 @@ impl LastDate {
         Self { days: 0, text: *b"1970-01-01" }
     }
 
+    /// The days of a date; `None` for a text that is not one of the calendar.
+    fn days(&mut self, text: &[u8; DATE_LEN]) -> Option<i64> {
+        if *text != self.text {
+            let [y, yy, yyy, yyyy, dash, m, mm, second_dash, d, dd] = *text;
+            let date = (number([y, yy, yyy, yyyy])?, number([m, mm])?, number([d, dd])?);
+            let days = days_of(date.0, date.1, date.2);
+            if [dash, second_dash] != *b"--" || date_of(days) != date {
+                return None;
+            }
+            (self.days, self.text) = (days, *text);
+        }
+        Some(self.days)
+    }
+
     /// The text of a date; `None` when its year has not four digits.
     fn text(&mut self, days: i64) -> Option<&[u8]> {
         if days != self.days {
@@ -247,6 +276,11 @@ impl LastDate {
         }
         Some(&self.text)
     }
+}
+
+/// The number of some digits; `None` when one is none.
+fn number(digits: impl IntoIterator<Item = u8>) -> Option<i64> {
+    digits.into_iter().try_fold(0, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
 }
 
 /// The digits of a number below 100.
@@ -293,21 +327,8 @@ const fn date_of(days: i64) -> (i64, i64, i64) {
 
 fn encode_times(values: &[&[u8]]) -> Option<Vec<u8>> {
     let form = TimeForm::of(values.first()?)?;
-    let mut moments = Vec::with_capacity(values.len());
-    let mut rebuilt = Vec::with_capacity(form.len());
     let mut last = LastDate::new();
-    for value in values {
-        if value.len() != form.len() {
-            return None;
-        }
-        let moment = form.parse(value)?;
-        rebuilt.clear();
-        form.put(moment, &mut last, &mut rebuilt)?;
-        if rebuilt != *value {
-            return None;
-        }
-        moments.push(moment);
-    }
+    let moments = values.iter().map(|value| form.parse(value, &mut last)).collect::<Option<Vec<_>>>()?;
     let mut out = vec![TIME, form.between, form.digits as u8];
     put_uvarint(&mut out, form.suffix.len() as u64);
     out.extend_from_slice(form.suffix);
@@ -337,7 +358,7 @@ fn number_of(text: &[u8]) -> Option<i64> {
     if text.is_empty() || text.len() > DIGITS_MAX || (text.len() > 1 && text[0] == b'0') {
         return None;
     }
-    text.iter().try_fold(0i64, |n, b| b.is_ascii_digit().then(|| n * 10 + i64::from(b - b'0')))
+    number(text.iter().copied())
 }
 
 fn encode_numbers(values: &[&[u8]]) -> Option<Vec<u8>> {
@@ -413,6 +434,21 @@ mod tests {
         fn dates_round_trip(days in -700_000i64..2_900_000) {
             let (year, month, day) = date_of(days);
             proptest::prop_assert_eq!(days_of(year, month, day), days);
+        }
+
+        #[test]
+        fn a_moment_is_what_gives_its_text(
+            digits in "[0-9-]{4}-[0-3][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9][:.][0-6][0-9]",
+            fraction in "([.][0-9]{1,9})?",
+            suffix in "(Z|[+]01:00)?",
+        ) {
+            let text = format!("{digits}{fraction}{suffix}");
+            let Some(form) = TimeForm::of(text.as_bytes()) else { return Ok(()) };
+            if let Some(moment) = form.parse(text.as_bytes(), &mut LastDate::new()) {
+                let mut back = Vec::new();
+                form.put(moment, &mut LastDate::new(), &mut back).unwrap();
+                proptest::prop_assert_eq!(back, text.as_bytes());
+            }
         }
 
         #[test]

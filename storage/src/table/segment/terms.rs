@@ -11,7 +11,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use super::pack::{Pack, PackWriter, Place, put_places, take_places};
 use crate::{
     Result,
-    encoding::{MAX_COLUMN_VALUES, Reader, decode_integers, encode_integers, malformed, put_uvarint},
+    encoding::{MAX_COLUMN_VALUES, Reader, decode_integers, encode_integers, encode_unordered, malformed, put_uvarint},
     table::BLOCK_ROWS,
 };
 
@@ -30,13 +30,15 @@ const FEW_GRANULES: u32 = 8;
 
 /// Whether a text is found by its words and not as a whole.
 pub(super) fn is_tokenised(text: &str) -> bool {
-    (text.len() > WHOLE_MAX || text.bytes().any(|b| b.is_ascii_whitespace()))
+    // Here and in `is_word` all bytes are looked at: that takes less than to look for the first one.
+    (text.len() > WHOLE_MAX || text.bytes().fold(false, |any, b| any | b.is_ascii_whitespace()))
         && (text.bytes().any(|b| b.is_ascii_alphanumeric()) || text.chars().any(char::is_alphanumeric))
 }
 
 /// Whether a text is one word.
 pub(super) fn is_word(text: &str) -> bool {
-    let alphanumeric = text.bytes().all(|b| b.is_ascii_alphanumeric()) || text.chars().all(char::is_alphanumeric);
+    let alphanumeric =
+        text.bytes().fold(true, |all, b| all & b.is_ascii_alphanumeric()) || text.chars().all(char::is_alphanumeric);
     !text.is_empty() && alphanumeric
 }
 
@@ -177,11 +179,11 @@ impl TermBuilder {
             // What is nearly everywhere is not worth its bytes.
             let everywhere = span >= FEW_GRANULES && granules.len() as u32 > span / 2;
             if piece.keys.len() == PIECE_KEYS || (!everywhere && piece.rest.len() + granules.len() > PIECE_GRANULES) {
-                piece.write(&mut section, &mut self.pack, packs)?;
+                piece.write(self.kind, &mut section, &mut self.pack, packs)?;
             }
             piece.add(key, if everywhere { &[] } else { &granules });
         }
-        piece.write(&mut section, &mut self.pack, packs)?;
+        piece.write(self.kind, &mut section, &mut self.pack, packs)?;
         self.sections.push(section);
         // The room is not kept: there may be thousands of columns.
         self.entries = Vec::new();
@@ -245,14 +247,16 @@ impl Piece {
         self.rest.extend(granules.windows(2).map(|w| i64::from(w[1] - w[0])));
     }
 
-    fn write(&mut self, section: &mut Section, pack: &mut Pack, packs: &mut PackWriter) -> Result<()> {
+    fn write(&mut self, kind: TermKind, section: &mut Section, pack: &mut Pack, packs: &mut PackWriter) -> Result<()> {
         let Some(first) = self.keys.first().copied() else { return Ok(()) };
         let mut out = Vec::new();
         put_uvarint(&mut out, self.keys.len() as u64);
-        encode_integers(&self.keys.windows(2).map(|w| (w[1] - w[0]) as i64).collect::<Vec<_>>(), &mut out);
-        encode_integers(&self.counts, &mut out);
-        encode_integers(&self.firsts, &mut out);
-        encode_integers(&self.rest, &mut out);
+        let gaps: Vec<i64> = self.keys.windows(2).map(|w| (w[1] - w[0]) as i64).collect();
+        // What is in the order of hashes is in none.
+        let encode = if kind == TermKind::Codes { encode_integers } else { encode_unordered };
+        for column in [&gaps, &self.counts, &self.firsts, &self.rest] {
+            encode(column, &mut out);
+        }
         section.pieces.push((first, packs.append(pack, &out)?));
         *self = Self::default();
         Ok(())

@@ -5,11 +5,10 @@ use std::sync::Arc;
 use arrow_array::{Array, ArrayRef, BinaryArray, BinaryViewArray, StringArray, StringViewArray, UInt32Array};
 use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_select::take::take;
-use hashbrown::HashTable;
-use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
     dictionary::{Dictionary, DictionaryBuilder, ENTRY_LEN_MAX},
+    distinct::Distinct,
     presence::spread,
     shapes::{decode_shape, encode_shape, is_time},
     terms::{TermBuilder, exact_term, is_tokenised, is_word, tokens},
@@ -53,47 +52,19 @@ pub(super) struct TextsAt<'a> {
     pub(super) may_grow: bool,
 }
 
-/// The texts of a chunk that differ.
-struct Distinct {
-    hashes: Vec<u64>,
-    /// Of each text the number of what it is equal to.
-    codes: Vec<u32>,
-    /// Of each number the first text that has it.
-    firsts: Vec<u32>,
-}
-
-impl Distinct {
-    fn of(values: &[&[u8]]) -> Self {
-        let hashes: Vec<u64> = values.iter().map(|v| xxh3_64(v)).collect();
-        let mut firsts: Vec<u32> = Vec::new();
-        let mut table: HashTable<u32> = HashTable::with_capacity(values.len().min(1024));
-        let mut codes = Vec::with_capacity(values.len());
-        for (at, value) in values.iter().enumerate() {
-            let found = table.find(hashes[at], |code| values[firsts[*code as usize] as usize] == *value).copied();
-            let code = found.unwrap_or_else(|| {
-                let code = firsts.len() as u32;
-                firsts.push(at as u32);
-                table.insert_unique(hashes[at], code, |code| hashes[firsts[*code as usize] as usize]);
-                code
-            });
-            codes.push(code);
-        }
-        Self { hashes, codes, firsts }
-    }
-
-    fn repeats(&self) -> bool {
-        self.firsts.len() * 2 <= self.codes.len()
-    }
-}
-
 /// Appends the texts of a chunk and returns [`WHOLE_ONLY`] and [`UNINDEXED`] as they apply.
-pub(super) fn encode_texts(values: &[&[u8]], at: &TextsAt<'_>, column: &mut TextColumn, out: &mut Vec<u8>) -> u8 {
+pub(super) fn encode_texts(
+    values: &[&[u8]],
+    distinct: &Distinct,
+    at: &TextsAt<'_>,
+    column: &mut TextColumn,
+    out: &mut Vec<u8>,
+) -> u8 {
     if values.is_empty() {
         return 0;
     }
-    let distinct = Distinct::of(values);
     let shape = encode_shape(values);
-    if let Some(codes) = shared_codes(values, &distinct, shape.as_ref().map(Vec::len), at.may_grow, column) {
+    if let Some(codes) = shared_codes(values, distinct, shape.as_ref().map(Vec::len), at.may_grow, column) {
         for code in &codes {
             column.codes.add(u64::from(*code), at.block);
         }
@@ -116,7 +87,7 @@ pub(super) fn encode_texts(values: &[&[u8]], at: &TextsAt<'_>, column: &mut Text
     if distinct.repeats() {
         let mut local = vec![LOCAL];
         put_uvarint(&mut local, distinct.firsts.len() as u64);
-        put_texts(distinct.firsts.iter().map(|at| values[*at as usize]), &mut local);
+        put_texts(distinct.texts(values), &mut local);
         encode_integers(&distinct.codes.iter().map(|c| i64::from(*c)).collect::<Vec<_>>(), &mut local);
         if local.len() < best.len() {
             best = local;
@@ -127,7 +98,7 @@ pub(super) fn encode_texts(values: &[&[u8]], at: &TextsAt<'_>, column: &mut Text
         None => 0,
         // Moments are looked for by range, for which there are the bounds.
         Some(_) if timed => UNINDEXED,
-        Some(terms) => index(values, &distinct, at, terms),
+        Some(terms) => index(values, distinct, at, terms),
     }
 }
 
@@ -139,7 +110,7 @@ fn shared_codes(
     may_grow: bool,
     column: &mut TextColumn,
 ) -> Option<Vec<u32>> {
-    let texts = || distinct.firsts.iter().map(|at| (distinct.hashes[*at as usize], values[*at as usize]));
+    let texts = || distinct.hashes.iter().copied().zip(distinct.texts(values));
     let dictionary = &mut column.dictionary;
     let (mut new, mut bytes) = (0, 0);
     // Most chunks of a column whose texts do not repeat are seen to be such by the first few.

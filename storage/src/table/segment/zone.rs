@@ -77,8 +77,8 @@ impl Zone {
 
     /// Of texts, or bytes when `text` is false. Long ones are cut: the lowest to a prefix, the highest to what is above
     /// all that begin with it.
-    pub(super) fn texts<'a>(values: impl Iterator<Item = &'a [u8]> + Clone, text: bool) -> Self {
-        let (Some(min), Some(max)) = (values.clone().min(), values.max()) else { return Self::default() };
+    pub(super) fn texts<'a>(values: impl Iterator<Item = &'a [u8]>, text: bool) -> Self {
+        let Some((min, max)) = min_max(values) else { return Self::default() };
         let low = if text { cut(min) } else { min.get(..PREFIX).unwrap_or(min) };
         let high = match max.len() <= PREFIX {
             true => Some(max.to_vec()),
@@ -203,6 +203,25 @@ pub(super) fn bounds_array(kind: Kind, zones: &[Option<&Zone>], upper: bool) -> 
     }
 }
 
+/// The lowest and the highest of some texts. Most are told apart by their first bytes, as one number.
+fn min_max<'a>(mut values: impl Iterator<Item = &'a [u8]>) -> Option<(&'a [u8], &'a [u8])> {
+    let head = |text: &[u8]| match text.first_chunk::<8>() {
+        Some(head) => u64::from_be_bytes(*head),
+        None => text.iter().rev().fold(0, |head, byte| head >> 8 | u64::from(*byte) << 56),
+    };
+    let first = values.next()?;
+    let (mut min, mut max) = ((head(first), first), (head(first), first));
+    for value in values {
+        let value = (head(value), value);
+        if value < min {
+            min = value;
+        } else if value > max {
+            max = value;
+        }
+    }
+    Some((min.1, max.1))
+}
+
 /// The longest prefix of whole characters that is kept.
 fn cut(text: &[u8]) -> &[u8] {
     let Some(prefix) = text.get(..PREFIX + 1) else { return text };
@@ -245,8 +264,11 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_is_outside(texts in proptest::collection::vec("[a\u{7f}\u{7ff}\u{d7ff}\u{ffff}\u{10ffff}]{0,40}", 1..8)) {
+        fn no_text_is_outside(texts in proptest::collection::vec("[\u{0}a\u{7f}\u{7ff}\u{d7ff}\u{ffff}\u{10ffff}]{0,40}", 1..8)) {
             let zone = Zone::texts(texts.iter().map(|t| t.as_bytes()), true);
+            let (min, max) = min_max(texts.iter().map(|t| t.as_bytes())).unwrap();
+            proptest::prop_assert_eq!(Some(min), texts.iter().map(|t| t.as_bytes()).min());
+            proptest::prop_assert_eq!(Some(max), texts.iter().map(|t| t.as_bytes()).max());
             for text in &texts {
                 proptest::prop_assert!(zone.may_hold(text));
             }
