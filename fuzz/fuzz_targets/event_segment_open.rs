@@ -7,7 +7,9 @@ use std::{
     sync::{Arc, OnceLock},
 };
 
-use arrow_array::{ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, UInt64Array};
+use arrow_array::{
+    ArrayRef, BooleanArray, Float64Array, Int64Array, StringViewArray, TimestampNanosecondArray, UInt64Array,
+};
 use chronolith_storage::{
     segment::{BlockCache, Level},
     table::{
@@ -65,13 +67,26 @@ fn template() -> &'static [u8] {
             ),
             (Kind::Int64, "f", Arc::new(Int64Array::from_iter_values((0..rows).map(|r| mixed(r) as i64 >> 40)))),
             (Kind::Float64, "g", Arc::new(Float64Array::from_iter_values((0..rows).map(|r| r as f64 / 7.0)))),
+            (Kind::Text, "h", text(&|row| (row % 9 == 0).then(|| format!("s{:06}-{}", mixed(row) % 999_999, row % 7)))),
+            (Kind::Text, "i", text(&|row| Some(format!("{:x}", mixed(row) >> (row % 8))))),
+            (
+                Kind::Text,
+                "j",
+                text(&|row| (row % 2 == 0).then(|| format!("1970-01-01T00:{:02}:{:02}Z", row / 60, row % 60))),
+            ),
+            (
+                Kind::Nanos,
+                "time",
+                Arc::new(TimestampNanosecondArray::from_iter_values((0..rows).map(|row| row as i64 * 1_000_000_000))),
+            ),
         ];
         let columns = columns.into_iter().map(|(kind, field, array)| (ColumnKey::new(field, kind), array)).collect();
         let rows = Rows::new(rows as usize, columns).expect("columns of one length");
         let vfs: Arc<dyn Vfs> = Arc::new(MemFs::new());
         let path = Path::new("template");
         let identity = EventSegmentIdentity { table: TableId(1), id: 1, sequence: 1, merges: 0 };
-        let options = EventSegmentOptions { identity, level: Level::Flush, time: None, state: Vec::new() };
+        let time = Some(ColumnKey::new("time", Kind::Nanos));
+        let options = EventSegmentOptions { identity, level: Level::Flush, time, state: Vec::new() };
         let mut writer = EventSegmentWriter::create(&vfs, path, options).expect("a new file in memory");
         let ids = UInt64Array::from_iter_values(1..=rows.len() as u64);
         let keys: Vec<u64> = (0..rows.len() as u64).map(mixed).collect();

@@ -45,6 +45,16 @@ pub enum StorageError {
         /// The newest version that is understood.
         supported: u32,
     },
+    /// The file was written by a version whose format is no longer read.
+    #[error("{}: format version {found} is older than {oldest}, the oldest this program reads; nothing was changed. Export it with the chronolith that wrote it, and load it anew", path.display())]
+    OlderFormat {
+        /// The file.
+        path: PathBuf,
+        /// Its version.
+        found: u32,
+        /// The oldest version that is understood.
+        oldest: u32,
+    },
     /// Another process has the directory open.
     #[error("{} is in use by another process; stop it, or open the directory read-only", path.display())]
     Locked {

@@ -29,10 +29,13 @@ pub(crate) struct SegmentFormat {
     pub(crate) magic: [u8; 8],
     /// The version that is written, and the newest that is read.
     pub(crate) version: u32,
+    /// The oldest version that is read.
+    pub(crate) oldest: u32,
 }
 
 /// Files of samples.
-pub(crate) const METRIC_SEGMENT: SegmentFormat = SegmentFormat { magic: SEGMENT_MAGIC, version: SEGMENT_VERSION };
+pub(crate) const METRIC_SEGMENT: SegmentFormat =
+    SegmentFormat { magic: SEGMENT_MAGIC, version: SEGMENT_VERSION, oldest: 1 };
 
 const PLAIN: u8 = 0;
 const ZSTD: u8 = 1;
@@ -77,6 +80,8 @@ pub(crate) enum BlockKind {
     Packs = 23,
     /// The footer of an event segment.
     EventFooter = 24,
+    /// Which rows of a block have a value, for all columns of which this is so.
+    Presence = 25,
 }
 
 /// Where a block is in the file.
@@ -185,6 +190,9 @@ fn read_header(file: &BlockFile, format: SegmentFormat) -> Result<u64> {
         0 => Err(file.corrupt(8, "format version 0")),
         found if found > format.version => {
             Err(StorageError::NewerFormat { path: file.path.to_path_buf(), found, supported: format.version })
+        }
+        found if found < format.oldest => {
+            Err(StorageError::OlderFormat { path: file.path.to_path_buf(), found, oldest: format.oldest })
         }
         _ => Ok(file_id),
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::{Array, ArrayRef, ListArray, UInt32Array, cast::AsArray, new_empty_array};
-use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_schema::{ArrowError, Field};
 use arrow_select::{concat::concat, take::take};
 
@@ -11,7 +11,9 @@ use super::{
     dictionary::Dictionary,
     distinct::Distinct,
     numbers::{decode_numbers, encode_numbers, wrong_type},
-    presence::{decode_presence, encode_presence, some_nulls, spread},
+    pack::Place,
+    presence::{Presences, decode_presence, some_nulls, spread},
+    shapes::RowTimes,
     text::{TextColumn, TextSource, TextsAt, decode_texts, encode_texts, take_lengths},
     zone::Zone,
 };
@@ -50,7 +52,30 @@ pub(super) struct ChunkSink<'a> {
     /// Whether dictionaries may grow.
     pub(super) may_grow: bool,
     pub(super) texts: Option<&'a mut TextColumn>,
+    /// The times of the block's rows, when all have one.
+    pub(super) times: Option<&'a RowTimes>,
+    /// The presences of the block's columns so far, and what writes one.
+    pub(super) presences: &'a mut Presences,
+    pub(super) put_presence: &'a mut dyn FnMut(&[u8]) -> Result<Place>,
     pub(super) out: &'a mut Vec<u8>,
+}
+
+impl ChunkSink<'_> {
+    fn put_presence(&mut self, nulls: Option<&NullBuffer>) -> Result<()> {
+        self.presences.encode(nulls, self.put_presence, self.out)
+    }
+}
+
+/// What chunks refer to.
+pub(super) trait Beside {
+    /// The dictionary of the chunk's column.
+    fn dictionary(&self) -> Result<Arc<Dictionary>>;
+
+    /// A presence that chunks share.
+    fn presence(&self, place: Place) -> Result<Buffer>;
+
+    /// The times of the rows of the chunk's block, all of which have one.
+    fn times(&self) -> Result<RowTimes>;
 }
 
 /// Encodes a chunk.
@@ -58,7 +83,7 @@ pub(super) fn encode_chunk(kind: Kind, array: &ArrayRef, sink: &mut ChunkSink<'_
     let present = (array.len() - some_nulls(array.nulls()).map_or(0, |n| n.null_count())) as u32;
     let (zone, flags) = match kind {
         Kind::List(of) => (Zone::default(), encode_lists(of.element(), array, sink)?),
-        _ => encode_values(kind, array, &|at| at as u32, sink)?,
+        _ => encode_values(kind, array, &|at| at as u32, sink.times, sink)?,
     };
     Ok(ChunkFacts { present, zone, flags })
 }
@@ -68,9 +93,10 @@ fn encode_values(
     kind: Kind,
     array: &ArrayRef,
     rows: &dyn Fn(usize) -> u32,
+    times: Option<&RowTimes>,
     sink: &mut ChunkSink<'_>,
 ) -> Result<(Zone, u8)> {
-    encode_presence(array.nulls(), sink.out);
+    sink.put_presence(array.nulls())?;
     if !is_text(kind) {
         return Ok((encode_numbers(kind, array, sink.out)?, 0));
     }
@@ -86,7 +112,7 @@ fn encode_values(
     };
     let Some(column) = sink.texts.as_deref_mut() else { return Err(wrong_type(array)) };
     let rows = |number: usize| rows(there.as_ref().map_or(number, |there| there[number]));
-    let at = TextsAt { block: sink.block, rows: &rows, may_grow: sink.may_grow };
+    let at = TextsAt { block: sink.block, rows: &rows, may_grow: sink.may_grow, times };
     let flags = encode_texts(&values, &distinct, &at, column, sink.out);
     Ok((zone, flags))
 }
@@ -110,7 +136,7 @@ fn gather<'a>(there: Option<&[usize]>, views: &[u128], value: impl Fn(usize) -> 
 /// Encodes lists: which are there, their lengths, and the elements of all.
 fn encode_lists(element: Kind, array: &ArrayRef, sink: &mut ChunkSink<'_>) -> Result<u8> {
     let lists = array.as_list_opt::<i32>().ok_or_else(|| wrong_type(array))?;
-    encode_presence(lists.nulls(), sink.out);
+    sink.put_presence(lists.nulls())?;
     let offsets = lists.value_offsets();
     let there: Vec<usize> = match some_nulls(lists.nulls()) {
         None => (0..lists.len()).collect(),
@@ -135,20 +161,15 @@ fn encode_lists(element: Kind, array: &ArrayRef, sink: &mut ChunkSink<'_>) -> Re
     let mut flags = 0;
     for start in (0..rows.len()).step_by(ELEMENTS_PART) {
         let part = elements.slice(start, ELEMENTS_PART.min(rows.len() - start));
-        flags |= encode_values(element, &part, &|at| rows[start + at], sink)?.1;
+        flags |= encode_values(element, &part, &|at| rows[start + at], None, sink)?.1;
     }
     Ok(flags)
 }
 
 /// Decodes the chunk of a block of `rows` rows.
-pub(super) fn decode_chunk(
-    kind: Kind,
-    chunk: &Buffer,
-    rows: usize,
-    dictionary: &dyn Fn() -> Result<Arc<Dictionary>>,
-) -> Result<ArrayRef> {
+pub(super) fn decode_chunk(kind: Kind, chunk: &Buffer, rows: usize, beside: &dyn Beside) -> Result<ArrayRef> {
     let mut reader = Reader::new(chunk);
-    let source = TextSource { chunk, dictionary, binary: kind == Kind::Bytes };
+    let source = TextSource { chunk, beside, binary: kind == Kind::Bytes };
     let array = match kind {
         Kind::List(of) => decode_lists(of.element(), &mut reader, rows, &source)?,
         _ => decode_values(kind, &mut reader, rows, &source)?,
@@ -158,7 +179,7 @@ pub(super) fn decode_chunk(
 }
 
 fn decode_values(kind: Kind, reader: &mut Reader<'_>, len: usize, source: &TextSource<'_>) -> Result<ArrayRef> {
-    let (nulls, count) = decode_presence(reader, len)?;
+    let (nulls, count) = decode_presence(reader, len, source.beside)?;
     match is_text(kind) {
         true => decode_texts(reader, count, nulls.as_ref(), source),
         false => decode_numbers(kind, reader, count, nulls.as_ref()),
@@ -167,7 +188,7 @@ fn decode_values(kind: Kind, reader: &mut Reader<'_>, len: usize, source: &TextS
 
 fn decode_lists(element: Kind, reader: &mut Reader<'_>, rows: usize, source: &TextSource<'_>) -> Result<ArrayRef> {
     let wrong = |e: ArrowError| malformed("lists", e.to_string());
-    let (nulls, count) = decode_presence(reader, rows)?;
+    let (nulls, count) = decode_presence(reader, rows, source.beside)?;
     let lengths = take_lengths(reader, count)?;
     let total: usize = lengths.iter().map(|l| *l as usize).sum();
     if total > ELEMENTS_MAX {

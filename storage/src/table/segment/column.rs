@@ -103,14 +103,16 @@ pub(super) fn block_len(rows: u32, block: u32) -> usize {
 pub(super) struct TermIndex {
     /// Numbers of the dictionary, by block.
     pub(super) codes: Vec<Section>,
-    /// Hashes of texts and words.
-    pub(super) terms: Vec<Section>,
+    /// Hashes of words.
+    pub(super) words: Vec<Section>,
+    /// Hashes of texts as wholes.
+    pub(super) wholes: Vec<Section>,
 }
 
 impl TermIndex {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = Vec::new();
-        for sections in [&self.codes, &self.terms] {
+        for sections in [&self.codes, &self.words, &self.wholes] {
             put_sections(sections, &mut out);
         }
         out
@@ -120,17 +122,18 @@ impl TermIndex {
     pub(super) fn decode(bytes: &[u8], rows: u32) -> Result<Self> {
         let mut reader = Reader::new(bytes);
         let codes = take_sections(&mut reader, TermKind::Codes, rows)?;
-        let terms = take_sections(&mut reader, TermKind::Terms, rows)?;
+        let words = take_sections(&mut reader, TermKind::Words, rows)?;
+        let wholes = take_sections(&mut reader, TermKind::Wholes, rows)?;
         reader.finish("term index")?;
-        Ok(Self { codes, terms })
+        Ok(Self { codes, words, wholes })
     }
 
     pub(super) const fn is_empty(&self) -> bool {
-        self.codes.is_empty() && self.terms.is_empty()
+        self.codes.is_empty() && self.words.is_empty() && self.wholes.is_empty()
     }
 
     pub(super) fn heap_size(&self) -> usize {
-        self.codes.iter().chain(&self.terms).map(Section::heap_size).sum()
+        self.codes.iter().chain(&self.words).chain(&self.wholes).map(Section::heap_size).sum()
     }
 }
 

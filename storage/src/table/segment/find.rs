@@ -76,24 +76,38 @@ impl EventSegment {
         Ok(found)
     }
 
-    /// Rows of granules that have all terms of the needle.
+    /// Rows of granules that have the text, or all words of the needle.
     fn find_terms(&self, column: &Column, needle: &Needle<'_>) -> Result<RoaringBitmap> {
         let terms = self.terms(column)?;
-        if terms.terms.is_empty() {
-            return Ok(RoaringBitmap::new());
-        }
-        let mut wanted = Vec::new();
         match needle {
-            Needle::Value(text) if is_tokenised(text) => tokens(text, |term| wanted.push(term)),
-            Needle::Value(text) | Needle::Token(text) => wanted.push(exact_term(text)),
+            Needle::Value(text) if is_tokenised(text) => {
+                let mut wanted = Vec::new();
+                tokens(text, |term| wanted.push(term));
+                self.find_words(&terms.words, wanted)
+            }
+            Needle::Value(text) => self.find_whole(&terms.wholes, text),
+            // A text that is one word is there as a whole.
+            Needle::Token(text) => {
+                Ok(self.find_words(&terms.words, vec![exact_term(text)])? | self.find_whole(&terms.wholes, text)?)
+            }
         }
+    }
+
+    fn find_whole(&self, sections: &[Section], text: &str) -> Result<RoaringBitmap> {
+        let mut rows = RoaringBitmap::new();
+        self.lookup(sections, TermKind::Wholes, exact_term(text), &mut rows)?;
+        Ok(rows)
+    }
+
+    /// Rows of granules that have all of some words.
+    fn find_words(&self, sections: &[Section], mut wanted: Vec<u64>) -> Result<RoaringBitmap> {
         // Longer words are rarer, but their terms do not tell their length: the first ones will do.
         wanted.dedup();
         wanted.truncate(WORDS_MAX);
         let mut all: Option<RoaringBitmap> = None;
         for term in wanted {
             let mut rows = RoaringBitmap::new();
-            self.lookup(&terms.terms, TermKind::Terms, term, &mut rows)?;
+            self.lookup(sections, TermKind::Words, term, &mut rows)?;
             if let Some(before) = all {
                 rows &= before;
             }

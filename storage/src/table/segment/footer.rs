@@ -12,14 +12,16 @@ use crate::{
 
 /// The first bytes of an event segment.
 const EVENT_SEGMENT_MAGIC: [u8; 8] = *b"CHRONEVT";
-/// The format that is written, and the newest that is read.
-const EVENT_SEGMENT_VERSION: u32 = 1;
+/// The format that is written and read. Before, texts as wholes were among the words, and presence in every chunk.
+const EVENT_SEGMENT_VERSION: u32 = 2;
 /// The version byte of the footer that is written now.
-const EVENT_FOOTER_VERSION: u8 = 1;
+const EVENT_FOOTER_VERSION: u8 = 2;
+/// Stands for the number of a column that is not there.
+const NO_COLUMN: u32 = u32::MAX;
 
 /// Files of event rows.
 pub(super) const EVENT_SEGMENT: SegmentFormat =
-    SegmentFormat { magic: EVENT_SEGMENT_MAGIC, version: EVENT_SEGMENT_VERSION };
+    SegmentFormat { magic: EVENT_SEGMENT_MAGIC, version: EVENT_SEGMENT_VERSION, oldest: EVENT_SEGMENT_VERSION };
 
 /// Most rows of one segment.
 pub(super) const ROWS_MAX: u32 = i32::MAX as u32;
@@ -60,6 +62,8 @@ pub(super) struct Footer {
     pub(super) row_id_index: Place,
     /// The sections of the key index; of no length when there is none.
     pub(super) key_index: Place,
+    /// The number of the time column in the directory, if it is there.
+    pub(super) time_column: Option<u32>,
     /// What the writer was given to keep.
     pub(super) state: Vec<u8>,
 }
@@ -98,6 +102,7 @@ impl Footer {
                 out.extend_from_slice(&number.to_le_bytes());
             }
         }
+        out.extend_from_slice(&self.time_column.unwrap_or(NO_COLUMN).to_le_bytes());
         out.extend_from_slice(&self.state);
         out
     }
@@ -122,12 +127,13 @@ impl Footer {
         let mut place =
             || -> Result<Place> { Ok(Place { pack: reader.u32()?, start: reader.u32()?, len: reader.u32()? }) };
         let (directory, row_id_index, key_index) = (place()?, place()?, place()?);
+        let time_column = Some(reader.u32()?).filter(|at| *at != NO_COLUMN);
         let state = reader.rest().to_vec();
         if rows > ROWS_MAX || timed > 1 {
             return Err(malformed("event segment footer", format!("{rows} rows, time mark {timed}")));
         }
         let time = (timed == 1).then_some(time);
-        Ok(Self { identity, rows, row_ids, time, packs, directory, row_id_index, key_index, state })
+        Ok(Self { identity, rows, row_ids, time, packs, directory, row_id_index, key_index, time_column, state })
     }
 }
 

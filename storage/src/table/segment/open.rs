@@ -7,16 +7,18 @@ use std::{
 };
 
 use arrow_array::{Array, ArrayRef, UInt64Array, new_null_array};
+use arrow_buffer::Buffer;
 use roaring::RoaringBitmap;
 
 use super::{
     EventSegmentSummary,
-    chunk::decode_chunk,
+    chunk::{Beside, decode_chunk},
     column::{Chunk, ColumnIndex, TermIndex, block_len, take_sections},
     dictionary::{BYTES_MAX, Dictionary, ENTRIES_MAX},
     file::PackFile,
     footer::{EVENT_SEGMENT, Footer, decode_directory},
     pack::{Place, decode_table},
+    shapes::RowTimes,
     terms::{Section, TermKind},
     zone::{Bounds, Zone, bounds_array},
 };
@@ -210,7 +212,12 @@ impl EventSegment {
     pub(super) fn decode(&self, column: &Column, index: &ColumnIndex, chunk: &Chunk) -> Result<ArrayRef> {
         let bytes = self.file.read(chunk.place, BlockKind::Columns)?;
         let rows = block_len(self.footer.rows, chunk.block);
-        let array = decode_chunk(column.key.kind, &bytes, rows, &|| self.dictionary(column, index));
+        let array = decode_chunk(
+            column.key.kind,
+            &bytes,
+            rows,
+            &BesideChunk { segment: self, column, index, block: chunk.block },
+        );
         let array = array.map_err(self.file.at(chunk.place))?;
         if rows - array.null_count() != chunk.facts.present as usize {
             let reason =
@@ -228,6 +235,32 @@ impl EventSegment {
                 self.footer.rows
             ))),
         }
+    }
+}
+
+/// What the chunks of a column refer to.
+struct BesideChunk<'a> {
+    segment: &'a EventSegment,
+    column: &'a Column,
+    index: &'a ColumnIndex,
+    block: u32,
+}
+
+impl Beside for BesideChunk<'_> {
+    fn dictionary(&self) -> Result<Arc<Dictionary>> {
+        self.segment.dictionary(self.column, self.index)
+    }
+
+    fn presence(&self, place: Place) -> Result<Buffer> {
+        self.segment.file.read(place, BlockKind::Presence)
+    }
+
+    fn times(&self) -> Result<RowTimes> {
+        let none = || malformed("texts", "times of rows that have none");
+        let column = self.segment.footer.time_column.and_then(|at| self.segment.columns.get(at as usize));
+        let column = column.filter(|c| matches!(c.key.kind, Kind::Nanos | Kind::Micros)).ok_or_else(none)?;
+        let array = self.segment.read(&column.key, self.block as usize)?;
+        RowTimes::of(column.key.kind, &array).ok_or_else(none)
     }
 }
 

@@ -79,8 +79,11 @@ pub(super) fn tokens(text: &str, mut each: impl FnMut(u64)) {
 pub(super) enum TermKind {
     /// Numbers of a dictionary, by block.
     Codes,
-    /// Hashes of texts and words, by 128 rows.
-    Terms,
+    /// Hashes of words, by 128 rows: of several words that are asked for together, few granules have all.
+    Words,
+    /// Hashes of texts as wholes, by block: a block is read in one piece, so that to know more of where they are would not
+    /// read less.
+    Wholes,
     /// Hashes of keys, by row.
     Keys,
 }
@@ -89,18 +92,20 @@ impl TermKind {
     /// Rows of a granule.
     pub(super) const fn granule_rows(self) -> u32 {
         match self {
-            Self::Codes => BLOCK_ROWS as u32,
-            Self::Terms => 128,
+            Self::Codes | Self::Wholes => BLOCK_ROWS as u32,
+            Self::Words => 128,
             Self::Keys => 1,
         }
     }
 
-    /// Bits of a hash beyond those that tell `keys` keys apart.
+    /// Bits of a hash: those that tell `keys` keys apart, and some more, so that few lookups read a granule in vain. Each
+    /// costs a bit an entry.
     const fn bits(self, keys: usize) -> u32 {
         let log = usize::BITS - keys.leading_zeros();
         let bits = match self {
             Self::Codes => KEY_BITS,
-            Self::Terms => log + 10,
+            Self::Words => log + 8,
+            Self::Wholes => log + 5,
             Self::Keys => log + 14,
         };
         if bits > KEY_BITS { KEY_BITS } else { bits }
@@ -110,7 +115,7 @@ impl TermKind {
     const fn key(self, term: u64) -> u64 {
         match self {
             Self::Codes => term,
-            Self::Terms | Self::Keys => term >> GRANULE_BITS,
+            Self::Words | Self::Wholes | Self::Keys => term >> GRANULE_BITS,
         }
     }
 }
@@ -435,9 +440,9 @@ mod tests {
         fn nothing_is_missed(
             parts in prop::collection::vec(prop::collection::vec((0u64..3000, 0u32..3), 1..2000), 1..4),
             spread in 0u32..64,
-            which in 0usize..3,
+            which in 0usize..4,
         ) {
-            let kind = [TermKind::Codes, TermKind::Terms, TermKind::Keys][which];
+            let kind = [TermKind::Codes, TermKind::Words, TermKind::Wholes, TermKind::Keys][which];
             let mut granule = 5;
             let term = |n: u64| if kind == TermKind::Codes { n } else { n.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> spread };
             let parts: Vec<Vec<(u64, u32)>> = parts
@@ -461,10 +466,10 @@ mod tests {
     #[test]
     fn what_is_found_is_exact_where_it_is_rare() {
         let entries: Vec<(u64, u32)> = (0..100_000u32).map(|n| (xxh3_64(&(n / 3).to_le_bytes()), n / 10)).collect();
-        let (file, sections) = write(TermKind::Terms, &[entries]);
+        let (file, sections) = write(TermKind::Words, &[entries]);
         let mut wrong = 0;
         for n in (0..40_000u32).step_by(11) {
-            let found = find(&file, &sections, TermKind::Terms, xxh3_64(&n.to_le_bytes()));
+            let found = find(&file, &sections, TermKind::Words, xxh3_64(&n.to_le_bytes()));
             let wanted: BTreeSet<u32> = (0..3).map(|i| n * 3 + i).filter(|n| *n < 100_000).map(|n| n / 10).collect();
             assert!(found.is_superset(&wanted));
             wrong += found.len() - wanted.len();

@@ -7,10 +7,11 @@ use arrow_buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow_select::take::take;
 
 use super::{
-    dictionary::{Dictionary, DictionaryBuilder, ENTRY_LEN_MAX},
+    chunk::Beside,
+    dictionary::{DictionaryBuilder, ENTRY_LEN_MAX},
     distinct::Distinct,
     presence::spread,
-    shapes::{decode_shape, encode_shape, is_time},
+    shapes::{RowTimes, decode_shape, encode_row_times, encode_shape, is_time},
     terms::{TermBuilder, exact_term, is_tokenised, is_word, tokens},
 };
 use crate::{
@@ -38,8 +39,14 @@ pub(super) struct TextColumn {
     pub(super) dictionary: DictionaryBuilder,
     /// Which blocks have each number of the dictionary.
     pub(super) codes: TermBuilder,
-    /// Which granules have each term; none for a kind that is not searched.
-    pub(super) terms: Option<TermBuilder>,
+    /// Which granules have each text or word; none for a kind that is not searched.
+    pub(super) terms: Option<Terms>,
+}
+
+/// What the term index of a text column gathers.
+pub(super) struct Terms {
+    pub(super) words: TermBuilder,
+    pub(super) wholes: TermBuilder,
 }
 
 /// Where the texts of a chunk are.
@@ -50,6 +57,8 @@ pub(super) struct TextsAt<'a> {
     pub(super) rows: &'a dyn Fn(usize) -> u32,
     /// Whether dictionaries may grow.
     pub(super) may_grow: bool,
+    /// The times of the block's rows, where the texts are values of rows.
+    pub(super) times: Option<&'a RowTimes>,
 }
 
 /// Appends the texts of a chunk and returns [`WHOLE_ONLY`] and [`UNINDEXED`] as they apply.
@@ -63,7 +72,8 @@ pub(super) fn encode_texts(
     if values.is_empty() {
         return 0;
     }
-    let shape = encode_shape(values);
+    let shape = at.times.and_then(|times| encode_row_times(values, at.rows, times));
+    let shape = shape.or_else(|| encode_shape(values, distinct.repeats()));
     if let Some(codes) = shared_codes(values, distinct, shape.as_ref().map(Vec::len), at.may_grow, column) {
         for code in &codes {
             column.codes.add(u64::from(*code), at.block);
@@ -141,32 +151,39 @@ fn shared_codes(
 }
 
 /// Puts the texts of a chunk into the term index.
-fn index(values: &[&[u8]], distinct: &Distinct, at: &TextsAt<'_>, terms: &mut TermBuilder) -> u8 {
+fn index(values: &[&[u8]], distinct: &Distinct, at: &TextsAt<'_>, terms: &mut Terms) -> u8 {
+    let Terms { words, wholes } = terms;
     let mut flags = 0;
-    let mut words: Vec<u64> = Vec::new();
-    // Of each number the granule for which its terms were added last.
-    let mut done = vec![u32::MAX; distinct.firsts.len()];
+    let of_block = wholes.granule(at.block, 0);
+    // Of each number the granule for which its words were added last; none yet, or it has no words to add.
+    const NOT_YET: u32 = u32::MAX;
+    const NEVER: u32 = u32::MAX - 1;
+    let mut done = vec![NOT_YET; distinct.firsts.len()];
+    for (first, done) in distinct.firsts.iter().zip(&mut done) {
+        match std::str::from_utf8(values[*first as usize]) {
+            Ok(text) if is_tokenised(text) => continue,
+            Ok(text) => {
+                flags |= if is_word(text) { 0 } else { WHOLE_ONLY };
+                wholes.add(exact_term(text), of_block);
+            }
+            Err(_) => {}
+        }
+        *done = NEVER;
+    }
+    if done.iter().all(|done| *done == NEVER) {
+        return flags;
+    }
     for (i, (text, code)) in values.iter().zip(&distinct.codes).enumerate() {
-        let granule = terms.granule(at.block, (at.rows)(i));
-        if std::mem::replace(&mut done[*code as usize], granule) == granule {
-            continue;
+        let done = &mut done[*code as usize];
+        let granule = words.granule(at.block, (at.rows)(i));
+        if *done != NEVER && std::mem::replace(done, granule) != granule {
+            tokens(std::str::from_utf8(text).unwrap_or_default(), |term| words.add(term, granule));
         }
-        let Ok(text) = std::str::from_utf8(text) else { continue };
-        words.clear();
-        if is_tokenised(text) {
-            tokens(text, |term| words.push(term));
-        } else if !is_word(text) {
-            flags |= WHOLE_ONLY;
-        }
-        if words.is_empty() {
-            words.push(exact_term(text));
-        }
-        words.iter().for_each(|term| terms.add(*term, granule));
     }
     flags
 }
 
-fn put_texts<'a>(texts: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
+pub(super) fn put_texts<'a>(texts: impl Iterator<Item = &'a [u8]> + Clone, out: &mut Vec<u8>) {
     encode_integers(&texts.clone().map(|t| t.len() as i64).collect::<Vec<_>>(), out);
     texts.for_each(|t| out.extend_from_slice(t));
 }
@@ -243,8 +260,8 @@ impl Texts {
 pub(super) struct TextSource<'a> {
     /// The whole chunk, which the array's views point into.
     pub(super) chunk: &'a Buffer,
-    /// The column's dictionary, read when it is needed.
-    pub(super) dictionary: &'a dyn Fn() -> Result<Arc<Dictionary>>,
+    /// What the chunk refers to.
+    pub(super) beside: &'a dyn Beside,
     /// Whether it is a column of bytes.
     pub(super) binary: bool,
 }
@@ -262,7 +279,7 @@ pub(super) fn decode_texts(
     }
     let texts = match reader.u8()? {
         DICTIONARY => {
-            let dictionary = (source.dictionary)()?;
+            let dictionary = source.beside.dictionary()?;
             Texts::Codes { texts: Arc::clone(&dictionary.texts), codes: take_codes(reader, count)? }
         }
         LOCAL => {
@@ -270,11 +287,23 @@ pub(super) fn decode_texts(
             let texts = take_texts(reader, number, source.chunk)?.array(None, source.binary)?;
             Texts::Codes { texts, codes: take_codes(reader, count)? }
         }
-        SHAPE => decode_shape(reader, count)?,
+        SHAPE => decode_shape(reader, count, &|| row_times(nulls, count, source))?,
         PLAIN => take_texts(reader, count, source.chunk)?,
         form => return Err(malformed("texts", format!("unknown form {form}"))),
     };
     texts.array(nulls, source.binary)
+}
+
+/// The times of the rows that have one of `count` texts.
+fn row_times(nulls: Option<&NullBuffer>, count: usize, source: &TextSource<'_>) -> Result<RowTimes> {
+    let mut all = source.beside.times()?;
+    if all.times.len() != nulls.map_or(count, NullBuffer::len) {
+        return Err(malformed("texts", "times of rows where there are none"));
+    }
+    if let Some(nulls) = nulls {
+        all.times = nulls.valid_indices().map(|row| all.times[row]).collect();
+    }
+    Ok(all)
 }
 
 fn take_texts(reader: &mut Reader<'_>, count: usize, chunk: &Buffer) -> Result<Texts> {
@@ -286,7 +315,7 @@ fn take_texts(reader: &mut Reader<'_>, count: usize, chunk: &Buffer) -> Result<T
 }
 
 /// Numbers above 32 bits become the highest one, which no dictionary has.
-fn take_codes(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>> {
+pub(super) fn take_codes(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>> {
     let mut codes = Vec::with_capacity(count);
     decode_blocks(reader, count, |block| codes.extend(block.iter().map(|v| u32::try_from(*v).unwrap_or(u32::MAX))))?;
     Ok(codes)

@@ -65,9 +65,10 @@ impl EventSegment {
             }
             match self.terms(column) {
                 Ok(terms) => {
-                    let TermIndex { codes, terms } = &*terms;
+                    let TermIndex { codes, words, wholes } = &*terms;
                     self.verify_sections(codes, TermKind::Codes, &mut findings)?;
-                    self.verify_sections(terms, TermKind::Terms, &mut findings)?;
+                    self.verify_sections(words, TermKind::Words, &mut findings)?;
+                    self.verify_sections(wholes, TermKind::Wholes, &mut findings)?;
                 }
                 Err(e) => findings.note(Err(e), 0)?,
             }
@@ -129,7 +130,7 @@ impl EventSegment {
     }
 }
 
-const KINDS: [BlockKind; 9] = [
+const KINDS: [BlockKind; 10] = [
     BlockKind::Columns,
     BlockKind::Dictionary,
     BlockKind::ColumnIndex,
@@ -139,4 +140,5 @@ const KINDS: [BlockKind; 9] = [
     BlockKind::Directory,
     BlockKind::Packs,
     BlockKind::EventFooter,
+    BlockKind::Presence,
 ];

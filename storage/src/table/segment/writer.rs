@@ -17,8 +17,10 @@ use super::{
     dictionary::DictionaryBuilder,
     footer::{DirectoryEntry, EVENT_SEGMENT, Footer, ROWS_MAX, encode_directory},
     pack::{Pack, PackWriter, Place},
+    presence::Presences,
+    shapes::RowTimes,
     terms::{TermBuilder, TermKind},
-    text::TextColumn,
+    text::{Terms, TextColumn},
     zone::{Bounds, Zone},
 };
 use crate::{
@@ -46,6 +48,7 @@ pub struct EventSegmentWriter {
     options: EventSegmentOptions,
     columns: BTreeMap<ColumnKey, ColumnWriter>,
     row_ids: ColumnWriter,
+    presences: Pack,
     keys: Option<TermBuilder>,
     waiting: Waiting,
     rows: u32,
@@ -62,6 +65,14 @@ struct Waiting {
     keys: Vec<u64>,
 }
 
+/// What the chunks of one block of rows have in common.
+struct Around<'a> {
+    block: u32,
+    may_grow: bool,
+    times: Option<&'a RowTimes>,
+    presences: &'a mut Presences,
+}
+
 struct ColumnWriter {
     pack: Pack,
     index: ColumnIndex,
@@ -74,13 +85,17 @@ impl ColumnWriter {
         let texts = is_text(kind).then(|| TextColumn {
             dictionary: DictionaryBuilder::default(),
             codes: builder(TermKind::Codes),
-            terms: is_searched(kind).then(|| builder(TermKind::Terms)),
+            terms: is_searched(kind)
+                .then(|| Terms { words: builder(TermKind::Words), wholes: builder(TermKind::Wholes) }),
         });
         Self { pack: Pack::new(BlockKind::Columns), index: ColumnIndex::default(), texts }
     }
 
     fn indexes(&mut self) -> impl Iterator<Item = &mut TermBuilder> {
-        self.texts.iter_mut().flat_map(|t| std::iter::once(&mut t.codes).chain(&mut t.terms))
+        self.texts.iter_mut().flat_map(|t| {
+            let terms = t.terms.iter_mut().flat_map(|t| [&mut t.words, &mut t.wholes]);
+            std::iter::once(&mut t.codes).chain(terms)
+        })
     }
 }
 
@@ -103,6 +118,7 @@ impl EventSegmentWriter {
             options,
             columns: BTreeMap::new(),
             row_ids: ColumnWriter::new(Kind::Int64),
+            presences: Pack::new(BlockKind::Presence),
             keys: None,
             waiting: Waiting::default(),
             rows: 0,
@@ -168,10 +184,15 @@ impl EventSegmentWriter {
         let dictionaries = self.columns.values().filter_map(|c| c.texts.as_ref()).map(|t| t.dictionary.size());
         let may_grow = dictionaries.sum::<usize>() < DICTIONARIES_MAX;
         let all: BTreeSet<&ColumnKey> = waiting.rows.iter().flat_map(|r| r.columns().iter().map(|(k, _)| k)).collect();
+        let mut presences = Presences::default();
+        let time = self.options.time.as_ref().filter(|key| all.contains(key));
+        let times = time.map(|key| Ok::<_, StorageError>(RowTimes::of(key.kind, &column(&waiting.rows, key)?)));
+        let times = times.transpose()?.flatten();
+        let mut around = Around { block, may_grow, times: times.as_ref(), presences: &mut presences };
         for key in all {
             let array = column(&waiting.rows, key)?;
             if array.null_count() < array.len() {
-                self.write_chunk(key, &array, block, may_grow)?;
+                self.write_chunk(key, &array, &mut around)?;
             }
         }
         self.rows += waiting.row_ids.len() as u32;
@@ -193,10 +214,19 @@ impl EventSegmentWriter {
         Ok(())
     }
 
-    fn write_chunk(&mut self, key: &ColumnKey, array: &ArrayRef, block: u32, may_grow: bool) -> Result<()> {
+    fn write_chunk(&mut self, key: &ColumnKey, array: &ArrayRef, around: &mut Around<'_>) -> Result<()> {
         let column = self.columns.entry(key.clone()).or_insert_with(|| ColumnWriter::new(key.kind));
         self.chunk.clear();
-        let mut sink = ChunkSink { block, may_grow, texts: column.texts.as_mut(), out: &mut self.chunk };
+        let mut put = |presence: &[u8]| self.packs.append(&mut self.presences, presence);
+        let mut sink = ChunkSink {
+            block: around.block,
+            may_grow: around.may_grow,
+            times: around.times,
+            texts: column.texts.as_mut(),
+            presences: around.presences,
+            put_presence: &mut put,
+            out: &mut self.chunk,
+        };
         let facts = encode_chunk(key.kind, array, &mut sink)?;
         if self.options.time.as_ref() == Some(key)
             && let Bounds::Integers(low, high) = facts.zone.bounds
@@ -205,7 +235,7 @@ impl EventSegmentWriter {
             self.time = Some((l.min(low), h.max(high)));
         }
         let place = self.packs.append(&mut column.pack, &self.chunk)?;
-        column.index.chunks.push(Chunk { block, place, facts });
+        column.index.chunks.push(Chunk { block: around.block, place, facts });
         Ok(())
     }
 
@@ -255,8 +285,11 @@ impl EventSegmentWriter {
                     column.index.dictionary = Some(DictionaryAt { entries: texts.dictionary.len() as u32, place });
                 }
                 let codes = texts.codes.finish(&mut self.packs)?;
-                let searched = texts.terms.map(|t| t.finish(&mut self.packs)).transpose()?;
-                let index = TermIndex { codes, terms: searched.unwrap_or_default() };
+                let (words, wholes) = match texts.terms {
+                    Some(terms) => (terms.words.finish(&mut self.packs)?, terms.wholes.finish(&mut self.packs)?),
+                    None => (Vec::new(), Vec::new()),
+                };
+                let index = TermIndex { codes, words, wholes };
                 if !index.is_empty() {
                     terms = self.packs.append(&mut term_indexes, &index.encode())?;
                 }
@@ -265,6 +298,7 @@ impl EventSegmentWriter {
             directory.push(DirectoryEntry { key, index, terms });
         }
         self.packs.close(&mut self.row_ids.pack)?;
+        self.packs.close(&mut self.presences)?;
         let row_id_index = self.packs.append(&mut indexes, &self.row_ids.index.encode())?;
         let mut key_index = Place::default();
         if let Some(keys) = self.keys.take() {
@@ -272,6 +306,7 @@ impl EventSegmentWriter {
             put_sections(&keys.finish(&mut self.packs)?, &mut sections);
             key_index = self.packs.append(&mut term_indexes, &sections)?;
         }
+        let time_column = directory.iter().position(|entry| Some(&entry.key) == self.options.time.as_ref());
         let mut columns = Pack::new(BlockKind::Directory);
         let place = self.packs.append(&mut columns, &encode_directory(&directory))?;
         for pack in [&mut dictionaries, &mut indexes, &mut term_indexes, &mut columns] {
@@ -286,6 +321,7 @@ impl EventSegmentWriter {
             directory: place,
             row_id_index,
             key_index,
+            time_column: time_column.map(|at| at as u32),
             state: std::mem::take(&mut self.options.state),
         };
         let payload = footer.encode();

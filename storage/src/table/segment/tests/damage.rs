@@ -3,16 +3,18 @@
 use std::{path::Path, sync::Arc};
 
 use arrow_array::Array;
+use arrow_buffer::Buffer;
 use proptest::prelude::*;
 
 use super::{
     super::{
-        chunk::{ChunkSink, decode_chunk, encode_chunk, is_text},
+        chunk::{Beside, ChunkSink, decode_chunk, encode_chunk, is_text},
         column::{ColumnIndex, TermIndex},
         dictionary::{Dictionary, DictionaryBuilder},
         footer::{Footer, decode_directory},
-        pack::{Pack, decode_table},
-        presence::decode_presence,
+        pack::{Pack, Place, decode_table},
+        presence::{Presences, decode_presence},
+        shapes::RowTimes,
         terms::{TermBuilder, TermKind},
         text::TextColumn,
     },
@@ -21,7 +23,7 @@ use super::{
     write,
 };
 use crate::{
-    StorageError,
+    Result, StorageError,
     encoding::Reader,
     rng::Rng,
     segment::block::BlockKind,
@@ -83,14 +85,44 @@ fn damage_is_always_seen() {
 }
 
 #[test]
-fn a_newer_format_is_refused() {
+fn other_formats_are_refused() {
     let (vfs, summary) = write(&[sample()], 1, false).unwrap();
     let mut bytes = vec![0; summary.file_len as usize];
     vfs.open(Path::new(PATH), OpenMode::Read).unwrap().read_exact_at(&mut bytes, 0).unwrap();
-    bytes[8] = 2;
-    let checksum = crc32c::crc32c(&bytes[..20]).to_le_bytes();
-    bytes[20..24].copy_from_slice(&checksum);
-    assert!(matches!(open(&damaged(&bytes)), Err(StorageError::NewerFormat { found: 2, .. })));
+    let mut of_version = |version| {
+        bytes[8] = version;
+        let checksum = crc32c::crc32c(&bytes[..20]).to_le_bytes();
+        bytes[20..24].copy_from_slice(&checksum);
+        open(&damaged(&bytes))
+    };
+    assert!(of_version(2).is_ok());
+    assert!(matches!(of_version(3), Err(StorageError::NewerFormat { found: 3, supported: 2, .. })));
+    assert!(matches!(of_version(1), Err(StorageError::OlderFormat { found: 1, oldest: 2, .. })));
+}
+
+/// What chunks refer to, as it was given.
+struct Given {
+    texts: Option<TextColumn>,
+    binary: bool,
+    presence: Vec<u8>,
+}
+
+impl Beside for Given {
+    fn times(&self) -> Result<RowTimes> {
+        Ok(RowTimes { times: vec![1_767_225_600_327_000_000; 300], digits: 9 })
+    }
+
+    fn dictionary(&self) -> Result<Arc<Dictionary>> {
+        let Some(texts) = &self.texts else { panic!("a dictionary is asked for of numbers") };
+        let mut bytes = texts.dictionary.encode();
+        bytes.extend_from_slice(&[b'x'; 8]);
+        Dictionary::decode(&bytes.into(), texts.dictionary.len(), self.binary).map(Arc::new)
+    }
+
+    fn presence(&self, place: Place) -> Result<Buffer> {
+        let (start, len) = (self.presence.len().min(place.start as usize), place.len as usize);
+        Ok(Buffer::from(self.presence[start..].iter().copied().take(len).collect::<Vec<u8>>().as_slice()))
+    }
 }
 
 proptest! {
@@ -111,15 +143,22 @@ proptest! {
             codes: TermBuilder::new(TermKind::Codes, Pack::new(BlockKind::Terms)),
             terms: None,
         });
-        let mut bytes = Vec::new();
-        let mut sink = ChunkSink { block: 0, may_grow: true, texts: texts.as_mut(), out: &mut bytes };
-        encode_chunk(kind, &array(kind, &recipe, rows, nulls(&recipe, rows)), &mut sink).unwrap();
-        let dictionary = || {
-            let Some(texts) = &texts else { panic!("a dictionary is asked for of {kind:?}") };
-            let mut bytes = texts.dictionary.encode();
-            bytes.extend_from_slice(&[b'x'; 8]);
-            Dictionary::decode(&bytes.into(), texts.dictionary.len(), kind == Kind::Bytes).map(Arc::new)
+        let (mut bytes, mut shared) = (Vec::new(), Vec::new());
+        let mut sink = ChunkSink {
+            block: 0,
+            may_grow: true,
+            times: None,
+            texts: texts.as_mut(),
+            presences: &mut Presences::default(),
+            put_presence: &mut |presence| {
+                let start = shared.len() as u32;
+                shared.extend_from_slice(presence);
+                Ok(Place { pack: 0, start, len: presence.len() as u32 })
+            },
+            out: &mut bytes,
         };
+        encode_chunk(kind, &array(kind, &recipe, rows, nulls(&recipe, rows)), &mut sink).unwrap();
+        let mut beside = Given { texts, binary: kind == Kind::Bytes, presence: shared };
         for (at, byte) in &edits {
             let at = at.index(bytes.len());
             bytes[at] = *byte;
@@ -127,7 +166,11 @@ proptest! {
         if edits.len() == 3 {
             bytes.truncate(cut.index(bytes.len()));
         }
-        match decode_chunk(kind, &bytes.into(), rows, &dictionary) {
+        if let (Some((at, byte)), false) = (edits.first(), beside.presence.is_empty()) {
+            let at = at.index(beside.presence.len());
+            beside.presence[at] = *byte;
+        }
+        match decode_chunk(kind, &bytes.into(), rows, &beside) {
             Ok(array) => prop_assert_eq!((array.len(), array.data_type()), (rows, &kind.arrow())),
             Err(e) => prop_assert!(!edits.is_empty() && matches!(e, StorageError::Malformed { .. }), "{}", e),
         }
@@ -140,6 +183,7 @@ proptest! {
         let _ = decode_directory(&bytes);
         let _ = decode_table(&bytes);
         let _ = Footer::decode(&bytes);
-        let _ = decode_presence(&mut Reader::new(&bytes), rows as usize);
+        let beside = Given { texts: None, binary: false, presence: bytes.iter().rev().copied().collect() };
+        let _ = decode_presence(&mut Reader::new(&bytes), rows as usize, &beside);
     }
 }

@@ -280,7 +280,7 @@ fn what_is_not_there_is_not_looked_for_in_values() {
     let find =
         |field: &str, needle: Needle<'_>| segment.find(&ColumnKey::new(field, Kind::Text), &needle).unwrap().unwrap();
     let far = (0..1000).map(|n| find("id", Needle::Value(&format!("id-none{n}"))).len()).sum::<u64>();
-    assert!(far < 128 * 20, "{far} rows for a thousand ids that are not there");
+    assert!(far < BLOCK_ROWS as u64 * 40, "{far} rows for a thousand ids that are not there");
     assert!(find("level", Needle::Value("error")).is_empty());
     assert_eq!(find("level", Needle::Value("rare")).len(), BLOCK_ROWS as u64);
     assert_eq!(find("level", Needle::Token("RARE")).min(), Some(2 * BLOCK_ROWS as u32));
@@ -307,6 +307,29 @@ fn the_summary_tells_the_bounds() {
     assert!(summary.row_ids.is_empty() && summary.time.is_none());
     let empty = open(&vfs).unwrap();
     assert!(empty.is_empty() && empty.verify().unwrap().is_empty() && empty.row_ids(0).is_err());
+}
+
+#[test]
+fn a_text_of_the_rows_time_takes_no_bytes() {
+    let len = BLOCK_ROWS + 900;
+    let mut rng = Rng::new(11);
+    let nanos: Vec<i64> = (0..len).map(|_| 1_767_225_600_000_000_000 + rng.below(1 << 50) as i64).collect();
+    let text = |at: usize, off: i64| {
+        let whole = crate::document::time::to_text((nanos[at] + off).div_euclid(1_000_000) * 1_000_000);
+        let (date, fraction) = whole.trim_end_matches('Z').split_once('.').unwrap_or((whole.trim_end_matches('Z'), ""));
+        format!("{date}.{fraction:0<3}Z")
+    };
+    let size = |off: i64| {
+        let time: ArrayRef = Arc::new(PrimitiveArray::<TimestampNanosecondType>::from(nanos.clone()));
+        let values = (0..len).map(|at| (at % 3 != 1).then(|| text(at, if at == 5 { off } else { 0 })));
+        let told: ArrayRef = Arc::new(values.collect::<StringViewArray>());
+        let columns = vec![(ColumnKey::new("time", Kind::Nanos), time), (ColumnKey::new("told", Kind::Text), told)];
+        let rows = Rows::new(len, columns).unwrap();
+        check(&rows, &[700, 9_000]);
+        write(&[rows], 1, false).unwrap().1.file_len
+    };
+    let (same, other) = (size(0), size(1_000_000_000));
+    assert!(same + 15_000 < other, "{same} and {other} bytes");
 }
 
 #[test]
