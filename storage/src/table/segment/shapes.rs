@@ -290,13 +290,13 @@ fn number(digits: impl IntoIterator<Item = u8>) -> Option<i64> {
 }
 
 /// The digits of a number below 100.
-const fn two_digits(number: i64) -> [u8; 2] {
+pub(super) const fn two_digits(number: i64) -> [u8; 2] {
     let number = number as u8;
     [b'0' + number / 10 % 10, b'0' + number % 10]
 }
 
 /// Appends a number that has so many digits, with zeros before it.
-pub(super) fn put_digits(mut number: i64, digits: usize, out: &mut Vec<u8>) {
+fn put_digits(mut number: i64, digits: usize, out: &mut Vec<u8>) {
     let mut room = [b'0'; 20];
     let digits = digits.min(room.len());
     for pair in room.as_chunks_mut::<2>().0.iter_mut().rev() {

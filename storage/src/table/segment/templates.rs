@@ -11,7 +11,7 @@ use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{
-    shapes::{DIGITS_MAX, put_digits},
+    shapes::{DIGITS_MAX, two_digits},
     text::{Texts, put_texts, take_codes, take_lengths},
 };
 use crate::{
@@ -268,14 +268,71 @@ impl Numbers {
         Ok(Self { numbers: numbers.into_iter(), digits })
     }
 
-    fn put_next(&mut self, out: &mut Vec<u8>) {
-        let number = self.numbers.next().unwrap_or(0);
-        let digits = match &mut self.digits {
-            Digits::AsFew => number.checked_ilog10().unwrap_or(0) as usize + 1,
+    /// Most digits of a number.
+    fn widest(&self) -> usize {
+        match &self.digits {
+            Digits::AsFew => digits_of(self.numbers.as_slice().iter().copied().max().unwrap_or(0) as u64),
             Digits::All(digits) => *digits,
-            Digits::Each(digits) => digits.next().map_or(0, |d| d.clamp(0, DIGITS_MAX as i64) as usize),
+            Digits::Each(digits) => digits.as_slice().iter().map(|d| told_digits(*d)).max().unwrap_or(0),
+        }
+    }
+
+    /// The next number and its digits.
+    fn next(&mut self) -> (u64, usize) {
+        let number = self.numbers.next().unwrap_or(0) as u64;
+        let digits = match &mut self.digits {
+            Digits::AsFew => digits_of(number),
+            Digits::All(digits) => *digits,
+            Digits::Each(digits) => digits.next().map_or(0, told_digits),
         };
-        put_digits(number, digits, out);
+        (number, digits)
+    }
+}
+
+fn told_digits(digits: i64) -> usize {
+    digits.clamp(0, DIGITS_MAX as i64) as usize
+}
+
+/// As few digits as a number needs.
+fn digits_of(number: u64) -> usize {
+    let log = match u32::try_from(number) {
+        Ok(number) => number.checked_ilog10(),
+        Err(_) => number.checked_ilog10(),
+    };
+    log.unwrap_or(0) as usize + 1
+}
+
+/// Texts while they are put together: room for all of them, and how much of it is taken.
+struct Room {
+    bytes: Vec<u8>,
+    taken: usize,
+}
+
+impl Room {
+    fn take(&mut self, len: usize) -> &mut [u8] {
+        let start = self.taken;
+        self.taken += len;
+        &mut self.bytes[start..self.taken]
+    }
+
+    fn put(&mut self, literal: &[u8]) {
+        let place = self.take(literal.len());
+        // The usual one is of one byte: no need to call for a copy.
+        match (place, literal) {
+            ([to], [from]) => *to = *from,
+            (to, from) => to.copy_from_slice(from),
+        }
+    }
+
+    fn put_number(&mut self, mut number: u64, digits: usize) {
+        let (first, pairs) = self.take(digits).as_rchunks_mut::<2>();
+        for pair in pairs.iter_mut().rev() {
+            *pair = two_digits((number % 100) as i64);
+            number /= 100;
+        }
+        if let [first] = first {
+            *first = b'0' + (number % 10) as u8;
+        }
     }
 }
 
@@ -296,21 +353,28 @@ pub(super) fn decode_templates(reader: &mut Reader<'_>, count: usize) -> Result<
     if most > TEXTS_MAX {
         return Err(malformed("texts", format!("up to {most} bytes made from templates")));
     }
-    let columns = counts.into_iter().map(|count| Numbers::take(reader, count));
+    let numbers: usize = counts.iter().sum();
+    let literals = most - numbers * DIGITS_MAX;
+    let columns = counts.iter().map(|count| Numbers::take(reader, *count));
     let mut columns = columns.collect::<Result<Vec<_>>>()?;
-    let mut text = Vec::with_capacity(most.min(count * 64));
+    let digits: usize = columns.iter().zip(&counts).map(|(column, count)| column.widest() * count).sum();
+    let mut room = Room { bytes: vec![0; literals + digits], taken: 0 };
     let mut lengths = Vec::with_capacity(count);
     for code in codes {
-        let start = text.len();
+        let start = room.taken;
         for part in templates.parts(code) {
             match part {
-                Part::Literal(from, to) => text.extend_from_slice(&bytes[*from..*to]),
-                Part::Number(column) => columns[*column].put_next(&mut text),
+                Part::Literal(from, to) => room.put(&bytes[*from..*to]),
+                Part::Number(column) => {
+                    let (number, digits) = columns[*column].next();
+                    room.put_number(number, digits);
+                }
             }
         }
-        lengths.push((text.len() - start) as u32);
+        lengths.push((room.taken - start) as u32);
     }
-    Ok(Texts::Bytes { lengths, bytes: text.into() })
+    room.bytes.truncate(room.taken);
+    Ok(Texts::Bytes { lengths, bytes: room.bytes.into() })
 }
 
 #[cfg(test)]
@@ -362,7 +426,7 @@ mod tests {
         assert!(check(&all).is_some());
         assert!(check(&["no", "digits"]).is_none());
         assert!(
-            texts(1_000, |n| format!("{:x}-{:x}", n * n, n.pow(3))).is_none(),
+            texts(1_000, |n| format!("{:x}-{:x}", n * n, n.wrapping_pow(3))).is_none(),
             "more templates than texts are worth"
         );
     }

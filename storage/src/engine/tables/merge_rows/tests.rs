@@ -175,6 +175,7 @@ fn merged_rows_are_found() {
             .map(|(_, row)| row)
             .collect();
         assert!(!rows.is_empty() && rows.iter().all(|row| found.contains(*row)), "{text} in {field}");
-        assert!(found.len() < ids.len() as u64 || field == "page", "{text} in {field}");
+        // The others are in each block of rows.
+        assert!(found.len() < ids.len() as u64 || field != "new.id", "{text} in {field}");
     }
 }
