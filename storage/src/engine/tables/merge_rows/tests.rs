@@ -110,7 +110,9 @@ fn read_merged(
     inputs.waiting = waiting;
     let (mut rows, mut order, mut removed) = (BTreeMap::new(), Vec::new(), RoaringTreemap::new());
     while let Some((next, ids)) = inputs.next(&mut removed).unwrap() {
-        assert!(next.len() == BLOCK_ROWS || order.len() + next.len() + deleted.len() as usize == ROWS.iter().sum());
+        assert!(
+            next.len() == BLOCK_ROWS || order.len() + next.len() + deleted.len() as usize == ROWS.iter().sum::<usize>()
+        );
         for (key, column) in next.columns() {
             put_values(&mut rows, key, &ids, column);
         }
