@@ -272,3 +272,17 @@ fn rows_are_replaced_or_held_but_not_both() {
     t.commit().unwrap();
     assert_eq!(marks(&engine.tables()), Vec::<String>::new());
 }
+
+#[test]
+fn the_first_that_replace_rows_do_not_contradict_each_other() {
+    let engine = engine();
+    let id = make(&engine);
+    let mut both = [engine.begin(), engine.begin()];
+    for (t, key) in both.iter_mut().zip(1..) {
+        t.insert(id, rows(&[(key, "a")]), OnConflict::Replace).unwrap();
+    }
+    for t in both {
+        t.commit().unwrap();
+    }
+    assert_eq!(shown(&engine.tables()).len(), 2);
+}

@@ -20,7 +20,7 @@ use crate::{
     },
     memtable::{read_lock, write_lock},
     table::{
-        ColumnKey, Rows, TableDefinition, TableId,
+        ColumnKey, REPLACED, Rows, TableDefinition, TableId,
         batch::RowBatch,
         check::{FIELDS_MAX, is_field},
         key::Keys,
@@ -78,7 +78,7 @@ pub(in crate::engine) struct Pending<'w> {
     /// Tables whose definition changes.
     defined: BTreeSet<TableId>,
     names: BTreeSet<&'w str>,
-    entries: BTreeSet<&'w (String, String)>,
+    entries: BTreeMap<&'w (String, String), Option<&'w Arc<[u8]>>>,
 }
 
 #[derive(Debug, Default)]
@@ -91,6 +91,14 @@ struct PendingTable<'w> {
 
 fn conflict(reason: String) -> CommitFailure {
     CommitFailure::Conflict(reason)
+}
+
+impl EntryWrite {
+    /// Whether it puts the mark that another has put meanwhile: whoever replaces rows first marks the table, and two that
+    /// do so do not contradict each other.
+    fn repeats(&self, now: Option<&Arc<[u8]>>) -> bool {
+        self.key.0 == REPLACED && self.body.is_some() && self.body.as_ref() == now
+    }
 }
 
 impl TableWrite {
@@ -118,7 +126,9 @@ impl TableWrites {
             }
         }
         for entry in &self.entries {
-            if tables.entries.get(&entry.key) != entry.base.as_ref() || pending.entries.contains(&entry.key) {
+            let changed = pending.entries.get(&entry.key).copied();
+            let now = changed.unwrap_or_else(|| tables.entries.get(&entry.key));
+            if (changed.is_some() || now != entry.base.as_ref()) && !entry.repeats(now) {
                 return Err(conflict(format!("{} {:?} was changed", entry.key.0, entry.key.1)));
             }
         }
@@ -127,7 +137,7 @@ impl TableWrites {
 
     /// Notes what will change, for the transactions behind.
     fn note<'w>(&'w self, tables: &Tables, pending: &mut Pending<'w>) -> FirstRows {
-        pending.entries.extend(self.entries.iter().map(|e| &e.key));
+        pending.entries.extend(self.entries.iter().map(|e| (&e.key, e.body.as_ref())));
         let mut firsts = Vec::with_capacity(self.tables.len());
         for write in &self.tables {
             if write.defines() {
