@@ -35,22 +35,39 @@ use crate::{
     ingest::exposition::{ExpositionWriter, Format},
 };
 
+/// The example that only a build with SQL can run: it reads and writes Parquet.
+#[cfg(feature = "sql")]
+macro_rules! parquet_example {
+    () => {
+        "  $ chronolith export --data-dir ./data --table clicks --format parquet -o clicks.parquet\n"
+    };
+}
+#[cfg(not(feature = "sql"))]
+macro_rules! parquet_example {
+    () => {
+        ""
+    };
+}
+
 /// Examples and hints below the options.
-pub(crate) const HELP: &str = "\
+pub(crate) const HELP: &str = concat!(
+    "\
 Examples:
   $ chronolith export --data-dir ./data -o metrics.txt
   $ chronolith export --start -1h '{job=\"api\"}' up
   $ chronolith export --format prometheus --data-dir ./data '{__name__=~\"http_.*\"}'
   $ chronolith export --data-dir ./data --table clicks -o clicks.ndjson
   $ chronolith export --table clicks --format csv --start -1h
-  $ chronolith export --data-dir ./data --table clicks --format parquet -o clicks.parquet
-
+",
+    parquet_example!(),
+    "
 What `chronolith import` reads of it is what was exported. The text formats cannot carry everything: stale markers and \
 exemplars are left out (the stale markers are counted), and native histograms are refused with the series named.
 With --table the events of that table are exported: as the JSON objects that they were, with the field _time where they have \
 no time of their own, or as CSV or Parquet, a column a field.
 Of samples from a server, the time range needs a --start; a data directory is exported whole without one.
-Exit codes: 0 exported, 1 failed, 2 usage.";
+Exit codes: 0 exported, 1 failed, 2 usage."
+);
 
 /// Text is handed on in pieces of about this size.
 const PIECE: usize = 1 << 20;

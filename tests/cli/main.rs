@@ -6,7 +6,9 @@ mod demo;
 mod directories;
 mod harness;
 mod help;
+#[cfg(feature = "sql")]
 mod sql;
+#[cfg(feature = "sql")]
 mod terminal;
 mod testing;
 mod transfers;
