@@ -17,6 +17,7 @@ use serde::Deserialize;
 #[cfg(feature = "sql")]
 use super::sql;
 use super::{
+    EVENT_FORMATS,
     answer::{AnswerSeries, AnswerValue, ApiError, PointValue, read_api},
     error::CliError,
     export_events,
@@ -35,20 +36,6 @@ use crate::{
     ingest::exposition::{ExpositionWriter, Format},
 };
 
-/// The example that only a build with SQL can run: it reads and writes Parquet.
-#[cfg(feature = "sql")]
-macro_rules! parquet_example {
-    () => {
-        "  $ chronolith export --data-dir ./data --table clicks --format parquet -o clicks.parquet\n"
-    };
-}
-#[cfg(not(feature = "sql"))]
-macro_rules! parquet_example {
-    () => {
-        ""
-    };
-}
-
 /// Examples and hints below the options.
 pub(crate) const HELP: &str = concat!(
     "\
@@ -59,12 +46,14 @@ Examples:
   $ chronolith export --data-dir ./data --table clicks -o clicks.ndjson
   $ chronolith export --table clicks --format csv --start -1h
 ",
-    parquet_example!(),
+    with_sql!("  $ chronolith export --data-dir ./data --table clicks --format parquet -o clicks.parquet\n"),
     "
 What `chronolith import` reads of it is what was exported. The text formats cannot carry everything: stale markers and \
 exemplars are left out (the stale markers are counted), and native histograms are refused with the series named.
 With --table the events of that table are exported: as the JSON objects that they were, with the field _time where they have \
-no time of their own, or as CSV or Parquet, a column a field.
+no time of their own, or as CSV",
+    with_sql!(" or Parquet"),
+    ", a column a field.
 Of samples from a server, the time range needs a --start; a data directory is exported whole without one.
 Exit codes: 0 exported, 1 failed, 2 usage."
 );
@@ -179,7 +168,7 @@ impl ExportArgs {
         match self.format {
             None | Some(TextFormat::Ndjson) => Ok(ExportFormat::Ndjson),
             Some(TextFormat::Csv) => Ok(ExportFormat::Csv),
-            Some(_) => Err(CliError::Usage("a table's events are exported as ndjson, csv or parquet".to_owned())),
+            Some(_) => Err(CliError::Usage(format!("a table's events are exported as {EVENT_FORMATS}"))),
         }
     }
 

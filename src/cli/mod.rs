@@ -1,5 +1,19 @@
 //! The command line: one file a subcommand. Progress and notes go to standard error, results to standard output.
 
+/// What a help says in builds with SQL alone: they read and write Parquet.
+#[cfg(feature = "sql")]
+macro_rules! with_sql {
+    ($text:literal) => {
+        $text
+    };
+}
+#[cfg(not(feature = "sql"))]
+macro_rules! with_sql {
+    ($text:literal) => {
+        ""
+    };
+}
+
 mod answer;
 mod caret;
 mod completions;
@@ -34,6 +48,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use error::CliError;
+
+/// The formats of events, as errors name them.
+const EVENT_FORMATS: &str = if cfg!(feature = "sql") { "ndjson, csv or parquet" } else { "ndjson or csv" };
 
 const ABOUT: &str = "A time-series and event database: takes remote write and events, answers PromQL and SQL";
 

@@ -84,6 +84,8 @@ fn every_example_runs() {
     for (name, help) in &all {
         let examples: Vec<&str> = help.lines().filter_map(|l| l.trim().strip_prefix("$ ")).collect();
         assert!(!examples.is_empty(), "the help of `chronolith {name}` has no example");
+        let names_parquet = help.to_ascii_lowercase().contains("parquet");
+        assert!(cfg!(feature = "sql") || !names_parquet, "the help of `chronolith {name}` names Parquet");
         for example in examples {
             assert!(example.starts_with("chronolith "), "{example}");
             if example.contains("prometheus-data") && !has_blocks {

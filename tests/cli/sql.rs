@@ -74,6 +74,8 @@ fn statements_of_a_script_run_up_to_the_first_that_fails() {
     assert!(text(&done.stderr).contains("\"nothing\""), "{}", text(&done.stderr));
     let done = piped(dir, &["--data-dir", "data", "-"], "");
     assert!(done.status.success() && done.stdout.is_empty());
+    let done = piped(dir, &["--data-dir", "data"], "SET LOCAL TimeZone = 'Europe/Rome'");
+    assert!(text(&done.stderr).contains("warning: SET LOCAL"), "{}", text(&done.stderr));
     let done = piped(dir, &["--data-dir", "data"], "SELECT 'open");
     assert!(text(&done.stderr).contains("not closed"), "{}", text(&done.stderr));
     let wrong = run(dir, &["sql", "--data-dir", "data", "SELECT 1\n  FROM clicks WHERE )"]);

@@ -15,6 +15,7 @@ use super::{ImportArgs, InputFormat, shown};
 use crate::{
     Db, Error,
     cli::{
+        EVENT_FORMATS,
         error::CliError,
         http_client::HttpClient,
         open,
@@ -121,7 +122,7 @@ impl ImportArgs {
                 _ => {
                     let name = shown(input);
                     let what = format!(
-                        "{name}: its name does not tell the format of its events; say --format ndjson, csv or parquet"
+                        "{name}: its name does not tell the format of its events; say --format {EVENT_FORMATS}"
                     );
                     return Err(CliError::Usage(what));
                 }
@@ -132,8 +133,8 @@ impl ImportArgs {
                 return Err(CliError::Usage(what.to_owned()));
             }
             InputFormat::Prometheus | InputFormat::Openmetrics | InputFormat::Tsdb => {
-                let what = "--table takes events, in the formats ndjson, csv and parquet; samples go without it";
-                return Err(CliError::Usage(what.to_owned()));
+                let what = format!("--table takes events, as {EVENT_FORMATS}; samples go without it");
+                return Err(CliError::Usage(what));
             }
         };
         if input == Path::new("-") {

@@ -24,20 +24,6 @@ use super::{
 pub(super) use events::encoded;
 use state::State;
 
-/// The example that only a build with SQL can run: it reads and writes Parquet.
-#[cfg(feature = "sql")]
-macro_rules! parquet_example {
-    () => {
-        "  $ chronolith import --data-dir ./data --table trips trips.parquet\n"
-    };
-}
-#[cfg(not(feature = "sql"))]
-macro_rules! parquet_example {
-    () => {
-        ""
-    };
-}
-
 /// Examples and hints below the options.
 pub(crate) const HELP: &str = concat!(
     "\
@@ -49,14 +35,16 @@ Examples:
   $ chronolith import --data-dir ./data --table clicks clicks.ndjson
   $ chronolith import --url http://127.0.0.1:9090 --table orders --time-field ordered_at orders.csv
 ",
-    parquet_example!(),
+    with_sql!("  $ chronolith import --data-dir ./data --table trips trips.parquet\n"),
     "
 Text is Prometheus text or OpenMetrics; which one is seen from its end (`# EOF`) or its timestamps. A directory is read as \
 that of a Prometheus: its finished blocks, not its log. To have the last two hours as well, take a \
 snapshot by its admin API and import that.
 An import that was broken off goes on where it was when it is started again: finished blocks and lines are noted in \
 import-state.json in the data directory (or in --state). What is imported twice is there once.
-With --table the inputs are events: a JSON object a line, CSV with the names of the fields in its first line, or Parquet. A table \
+With --table the inputs are events: a JSON object a line, CSV with the names of the fields in its first line",
+    with_sql!(", or rows of Parquet"),
+    ". A table \
 that does not exist is made. An event's time is its field _time, @timestamp or timestamp, or the one that --time-field names, \
 else the time of the import. Events that are imported twice are there twice; when an import fails it says how many lines or rows are in.
 Exit codes: 0 imported, 1 failed or samples were refused, 2 usage."

@@ -20,6 +20,7 @@ use crate::{
         error::CliError,
         http_client::{Answer as WholeAnswer, HttpClient, HttpError, causes},
         source::Source,
+        terminal::note,
     },
 };
 
@@ -122,7 +123,7 @@ impl Place {
     pub(super) async fn ask(&mut self, statement: &str) -> Result<Answer, Fault> {
         match self {
             Self::Server(client) => ask_server(client, statement).await,
-            Self::Directory(session, _) => match session.run(statement).await.map_err(Fault::Sql)? {
+            Self::Directory(session, _) => match run_here(session, statement).await? {
                 Outcome::Rows { schema, rows, .. } => Ok(Answer::Rows { schema, rows }),
                 Outcome::Done { tag } => Ok(Answer::Done { tag }),
                 Outcome::Empty => Ok(Answer::Done { tag: String::new() }),
@@ -134,6 +135,15 @@ impl Place {
             },
         }
     }
+}
+
+/// Runs a statement in this process, and tells what it did otherwise than it said.
+async fn run_here(session: &mut Session, statement: &str) -> Result<Outcome, Fault> {
+    let outcome = session.run(statement).await.map_err(Fault::Sql)?;
+    for warning in session.take_warnings() {
+        note(&format!("warning: {}", warning.message));
+    }
+    Ok(outcome)
 }
 
 async fn ask_server(client: &HttpClient, statement: &str) -> Result<Answer, Fault> {
