@@ -416,6 +416,21 @@ mod tests {
     }
 
     #[test]
+    fn slots_that_stand_alike_share_a_column() {
+        let texts = ["user 0 has 0", "host 0 has 0", "0 of 0", "s0-0"];
+        let lengths: Vec<u32> = texts.iter().map(|text| text.len() as u32).collect();
+        let templates = Templates::of(texts.concat().as_bytes(), &lengths);
+        let column = |part: &Part| if let Part::Number(column) = part { Some(*column) } else { None };
+        let columns = |template| templates.parts(template).iter().filter_map(column).collect::<Vec<_>>();
+        // Four bytes on either side count, and the place among the template's slots.
+        assert_eq!([columns(0), columns(1), columns(2), columns(3)], [[0, 1], [2, 1], [3, 4], [5, 6]]);
+        let path = b"/0/0/0/0/";
+        assert_eq!(Templates::of(path, &[path.len() as u32]).columns, 4);
+        let alike = b"of 0, of 0, of 0, of 0.";
+        assert_eq!(Templates::of(alike, &[alike.len() as u32]).columns, 4);
+    }
+
+    #[test]
     fn every_digit_comes_back() {
         let long = "1234567890".repeat(5);
         let zeros = "0".repeat(40);

@@ -264,7 +264,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn no_text_is_outside(texts in proptest::collection::vec("[\u{0}a\u{7f}\u{7ff}\u{d7ff}\u{ffff}\u{10ffff}]{0,40}", 1..8)) {
+        fn no_text_is_outside(texts in proptest::collection::vec("(all alike )?[\u{0}a\u{7f}\u{7ff}\u{d7ff}\u{ffff}\u{10ffff}]{0,40}", 1..8)) {
             let zone = Zone::texts(texts.iter().map(|t| t.as_bytes()), true);
             let (min, max) = min_max(texts.iter().map(|t| t.as_bytes())).unwrap();
             proptest::prop_assert_eq!(Some(min), texts.iter().map(|t| t.as_bytes()).min());

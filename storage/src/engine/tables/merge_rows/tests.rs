@@ -1,6 +1,6 @@
 //! Merges of segments of several blocks: the same rows in their order, however they were read, and found again.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_array::{UInt64Array, cast::AsArray, types::TimestampNanosecondType};
 
@@ -74,13 +74,14 @@ fn deleted() -> RoaringTreemap {
 type Values = BTreeMap<String, String>;
 
 fn put_values(rows: &mut BTreeMap<u64, Values>, key: &ColumnKey, ids: &[u64], column: &ArrayRef) {
+    let name = key.to_string();
     for (at, id) in ids.iter().enumerate().filter(|(at, _)| column.is_valid(*at)) {
         let value = match (column.as_string_view_opt(), column.as_primitive_opt::<TimestampNanosecondType>()) {
             (Some(texts), _) => texts.value(at).to_owned(),
             (_, Some(times)) => times.value(at).to_string(),
             _ => format!("{:?}", column.slice(at, 1)),
         };
-        rows.entry(*id).or_default().insert(key.to_string(), value);
+        rows.entry(*id).or_default().insert(name.clone(), value);
     }
 }
 
@@ -115,6 +116,11 @@ fn read_merged(
         );
         for (key, column) in next.columns() {
             put_values(&mut rows, key, &ids, column);
+        }
+        // What was read of a block with rows left waits for them, if it may.
+        let taken: BTreeSet<u64> = ids.iter().copied().collect();
+        for input in inputs.all.iter().filter(|input| input.ids[..input.row].iter().any(|id| taken.contains(id))) {
+            assert!(input.columns_of == input.block && (input.columns.bytes > 0) == (waiting == 0));
         }
         order.extend(ids);
     }
