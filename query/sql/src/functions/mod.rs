@@ -27,6 +27,7 @@ mod scalar;
 mod series;
 mod sessions;
 mod sketches;
+mod spans;
 mod stats;
 mod t_test;
 mod text;
@@ -73,6 +74,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         stats::scalars(),
         vectors::scalars(),
         vec![to_char::zoned().udf(), json::jsonb_comparable().udf()],
+        spans::scalars(),
         time_texts::scalars(),
         zoned::scalars(),
         interval::scalars(),
@@ -108,8 +110,13 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     state.add_analyzer_rule(Arc::new(lateral::LateralRule));
     state.add_analyzer_rule(Arc::new(gapfill::GapFillRule));
     state.add_analyzer_rule(Arc::new(asof::AsofRule));
-    *state =
-        SessionStateBuilder::new_from_existing(state.clone()).with_query_planner(Arc::new(extension::Planner)).build();
+    // Before DataFusion's own.
+    let mut rules = state.analyzer().rules.clone();
+    rules.insert(0, Arc::new(spans::SpanTexts));
+    *state = SessionStateBuilder::new_from_existing(state.clone())
+        .with_analyzer_rules(rules)
+        .with_query_planner(Arc::new(extension::Planner))
+        .build();
     Ok(())
 }
 

@@ -16,8 +16,11 @@ use datafusion::{
     },
     config::ConfigOptions,
     logical_expr::{
-        BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, binary_expr, cast, expr::ScalarFunction,
-        expr_rewriter::NamePreserver, lit, utils::merge_schema,
+        BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, binary_expr, cast,
+        expr::{Between, ScalarFunction},
+        expr_rewriter::NamePreserver,
+        lit,
+        utils::merge_schema,
     },
     optimizer::AnalyzerRule,
 };
@@ -103,11 +106,25 @@ fn whole(plan: LogicalPlan, zone: &str) -> Result<Transformed<LogicalPlan>> {
         let name = names.save(&expr);
         in_zone(expr, &schema, zone)?.map_data(|expr| Ok(name.restore(expr)))
     })?;
+    let rewritten = rewritten.transform_data(|plan| sorted_by_length(plan, &schema))?;
     if !rewritten.transformed {
         return Ok(rewritten);
     }
     // Functions that were put in may tell less of nulls.
     rewritten.map_data(LogicalPlan::recompute_schema)
+}
+
+/// Sorts by the lengths of intervals where it sorts by intervals, which are ordered by their months.
+fn sorted_by_length(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Sort(mut sort) = plan else { return Ok(Transformed::no(plan)) };
+    let mut changed = false;
+    for key in &mut sort.expr {
+        if is_span(&key.expr.get_type(schema)?) {
+            key.expr = interval::length().udf().call(vec![key.expr.clone()]);
+            changed = true;
+        }
+    }
+    Ok(if changed { Transformed::yes(LogicalPlan::Sort(sort)) } else { Transformed::no(LogicalPlan::Sort(sort)) })
 }
 
 /// The zone of a session.
@@ -190,6 +207,11 @@ fn one(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Transformed<Expr>> {
         {
             let length = |span: Expr| interval::length().udf().call(vec![span]);
             Ok(Transformed::yes(binary_expr(length(*left), op, length(*right))))
+        }
+        Expr::Between(Between { expr, negated, low, high }) if is_span(&expr.get_type(schema)?) => {
+            let length = |span: Box<Expr>| Box::new(interval::length().udf().call(vec![*span]));
+            let (expr, low, high) = (length(expr), length(low), length(high));
+            Ok(Transformed::yes(Expr::Between(Between { expr, negated, low, high })))
         }
         other if zone == UTC => Ok(Transformed::no(other)),
         Expr::ScalarFunction(call) => called(call, schema, zone),
