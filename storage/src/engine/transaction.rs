@@ -1,8 +1,10 @@
 //! Transactions over tables: writes of one user that become durable and visible together, or leave no trace.
 
+mod sight;
+
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::{Arc, atomic::AtomicU64},
+    sync::{Arc, OnceLock, atomic::AtomicU64},
 };
 
 use arrow_array::UInt32Array;
@@ -53,6 +55,8 @@ pub struct Transaction {
     /// The entries that were put, as they were at the first put.
     entry_bases: BTreeMap<(String, String), Option<Arc<[u8]>>>,
     seen_at: u64,
+    /// What was committed when the transaction was told to see nothing that came later.
+    pinned: OnceLock<TablesView>,
 }
 
 /// A place in a transaction to roll back to.
@@ -76,17 +80,12 @@ impl Engine {
             bases: BTreeMap::new(),
             entry_bases: BTreeMap::new(),
             seen_at: read_lock(&self.inner().tables).clock(),
+            pinned: OnceLock::new(),
         }
     }
 }
 
 impl Transaction {
-    /// All tables as this transaction sees them: what is committed by now, and its own writes on top.
-    #[must_use]
-    pub fn tables(&self) -> TablesView {
-        self.staged.view(&read_lock(&self.engine.inner().tables))
-    }
-
     /// Makes a table; its id is given by the engine.
     ///
     /// # Errors
@@ -265,8 +264,8 @@ impl Transaction {
 
     /// Whether nothing was written.
     #[must_use]
-    pub const fn is_empty(&self) -> bool {
-        self.writes.is_empty()
+    pub fn is_empty(&self) -> bool {
+        self.writes.iter().all(|write| matches!(write, Write::Lock(..)))
     }
 
     /// Makes all writes durable and visible together.
@@ -307,6 +306,11 @@ impl Transaction {
         }
         if let Some(base) = self.bases.get(&id) {
             return Ok(Arc::clone(base)); // written to, and rolled back
+        }
+        if let Some(pinned) = self.pinned.get() {
+            // Its columns are those that were seen; the commit finds out whether they still are.
+            let seen = pinned.tables().find(|table| table.definition.id == id);
+            return seen.map(|table| Arc::clone(&table.definition)).ok_or_else(unknown);
         }
         read_lock(&self.engine.inner().tables).table(id).map(|t| Arc::clone(&t.definition)).ok_or_else(unknown)
     }
@@ -453,7 +457,8 @@ fn gather_table(id: TableId, base: Option<Arc<TableDefinition>>, staged: &Staged
     if !rows.is_empty() {
         encode_rows(&rows, &mut encoded)?;
     }
-    Ok(TableWrite { id, base, definition, rows, encoded, keys, deleted: staged.deleted.clone() })
+    let (deleted, locked) = (staged.deleted.clone(), staged.locked.clone());
+    Ok(TableWrite { id, base, definition, rows, encoded, keys, deleted, locked })
 }
 
 /// Where the values of the primary key are.

@@ -35,6 +35,11 @@ impl TablesView {
         self.tables.values()
     }
 
+    /// All entries.
+    pub(crate) const fn all_entries(&self) -> &Arc<Entries> {
+        &self.entries
+    }
+
     /// What is kept under this name in a space: bytes that the engine does not read, such as a view's text.
     #[must_use]
     pub fn entry(&self, space: &str, name: &str) -> Option<&Arc<[u8]>> {

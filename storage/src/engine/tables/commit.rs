@@ -58,6 +58,8 @@ pub(in crate::engine) struct TableWrite {
     pub(in crate::engine) encoded: Vec<u8>,
     pub(in crate::engine) keys: Option<Keys>,
     pub(in crate::engine) deleted: RoaringTreemap,
+    /// Rows that must count still.
+    pub(in crate::engine) locked: RoaringTreemap,
 }
 
 /// An entry put or taken out.
@@ -204,12 +206,13 @@ impl TableWrite {
             return Err(changed());
         }
         let pending = pending.tables.get(&self.id);
-        let before = |ids: &RoaringTreemap| !ids.is_disjoint(&self.deleted);
+        let before = |ids: &RoaringTreemap| !ids.is_disjoint(&self.deleted) || !ids.is_disjoint(&self.locked);
         if before(&table.deleted) || pending.is_some_and(|p| before(&p.deleted)) {
             return Err(conflict(format!("a row of table {:?} was changed or deleted", base.name)));
         }
-        let is_stale = (table.reshaped_at > seen_at && !self.deleted.is_empty())
-            || (table.flushed_at > seen_at && self.keys.is_some());
+        let looked_at = !self.deleted.is_empty() || !self.locked.is_empty();
+        let is_stale =
+            (table.reshaped_at > seen_at && looked_at) || (table.flushed_at > seen_at && self.keys.is_some());
         if is_stale {
             return Err(CommitFailure::Stale);
         }
@@ -280,9 +283,10 @@ impl Inner {
                     return Err(conflict("a primary key was taken"));
                 }
             }
-            if !write.deleted.is_empty() {
+            let looked_at = &write.deleted | &write.locked;
+            if !looked_at.is_empty() {
                 let parts = read_lock(&self.tables).table(write.id).map(Table::parts);
-                if held(&write.deleted, &parts.unwrap_or_default())? != write.deleted {
+                if held(&looked_at, &parts.unwrap_or_default())? != looked_at {
                     return Err(conflict("a row was changed or deleted"));
                 }
             }

@@ -29,6 +29,8 @@ pub(in crate::engine) enum Write {
     /// Checked rows that conflict with none that the transaction sees, and their keys if the table has a primary key.
     Insert(TableId, Rows, Option<Arc<Keys>>),
     Delete(TableId, RoaringTreemap),
+    /// Committed rows that must be as they are when the transaction commits.
+    Lock(TableId, RoaringTreemap),
     Entry((String, String), Option<Arc<[u8]>>),
 }
 
@@ -52,6 +54,8 @@ pub(in crate::engine) struct StagedTable {
     pub(in crate::engine) deleted: RoaringTreemap,
     /// Deleted rows of its own.
     pub(in crate::engine) own_deleted: RoaringTreemap,
+    /// Committed rows that nobody else may change.
+    pub(in crate::engine) locked: RoaringTreemap,
     /// The newest own row of each key. It may be deleted since.
     keys: HashMap<Box<[u8]>, u64>,
     pub(in crate::engine) next_local: u64,
@@ -78,6 +82,7 @@ impl Staged {
             }
             Write::Insert(id, rows, keys) => self.table(*id, committed).insert(rows.clone(), keys.as_deref()),
             Write::Delete(id, ids) => self.table(*id, committed).delete(ids),
+            Write::Lock(id, ids) => self.table(*id, committed).locked |= ids,
             Write::Entry(key, body) => {
                 self.entries.insert(key.clone(), body.clone());
             }
@@ -86,14 +91,23 @@ impl Staged {
 
     /// All tables with these writes on top.
     pub(in crate::engine) fn view(&self, tables: &Tables) -> TablesView {
-        let committed = tables.iter().filter_map(|(id, table)| match self.tables.get(id) {
-            Some(staged) => staged.over(&table.snapshot()),
-            None => Some(table.snapshot()),
+        self.over(tables.iter().map(|(_, table)| table.snapshot()), tables.entries())
+    }
+
+    /// These tables and entries with these writes on top.
+    pub(in crate::engine) fn over(
+        &self,
+        committed: impl Iterator<Item = TableSnapshot>,
+        entries: &Arc<Entries>,
+    ) -> TablesView {
+        let committed = committed.filter_map(|snapshot| match self.tables.get(&snapshot.definition.id) {
+            Some(staged) => staged.over(&snapshot),
+            None => Some(snapshot),
         });
         // One that another transaction dropped meanwhile is not shown: the commit will be a conflict.
         let made = self.tables.values().filter(|staged| staged.is_new);
         let made = made.filter_map(|staged| staged.over(&staged.nothing()?));
-        TablesView::new(committed.chain(made), self.entries_over(tables.entries()))
+        TablesView::new(committed.chain(made), self.entries_over(entries))
     }
 
     /// All entries with these writes on top.
@@ -120,6 +134,7 @@ impl StagedTable {
             fields: Fields::default(),
             deleted: RoaringTreemap::new(),
             own_deleted: RoaringTreemap::new(),
+            locked: RoaringTreemap::new(),
             keys: HashMap::new(),
             next_local: LOCAL,
             is_new,
