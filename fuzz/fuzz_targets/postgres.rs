@@ -1,8 +1,9 @@
-//! PostgreSQL's protocol: packets before the login, messages after it, arrays and numerics.
+//! PostgreSQL's protocol: packets before the login, messages after it, COPY's binary format, arrays and numerics.
 #![no_main]
 
 use chronolith::ingest::postgres::{
     array_text,
+    copy_binary::Tuples,
     frontend::{Message, Startup, message_frame, sasl_initial, startup_frame},
     numeric,
 };
@@ -19,6 +20,16 @@ fuzz_target!(|data: &[u8]| {
         rest = &rest[5 + length..];
     }
     let _ = sasl_initial(data);
+    let mut tuples = Tuples::new(usize::from(data.first().copied().unwrap_or_default() % 4));
+    for piece in data.chunks(7) {
+        if tuples.push(piece).is_err() {
+            break;
+        }
+        while let Ok(Some(values)) = tuples.next_tuple() {
+            values.into_iter().flatten().for_each(|value| drop(tuples.value(value).to_vec()));
+        }
+    }
+    let _ = tuples.finish();
     if let Ok(number) = numeric::read_binary(data) {
         let mut binary = Vec::new();
         numeric::write_binary(&mut binary, number.digits, number.scale.cast_signed());
