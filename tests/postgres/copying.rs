@@ -56,3 +56,52 @@ fn a_copy_that_fails_leaves_nothing() {
     // A file of the server's is out of reach.
     assert_eq!(kinds(&client.query("COPY t TO '/etc/x'")), "EZ");
 }
+
+/// The binary format: a head, tuples of an integer and a text, an end.
+fn tuples(of: &[(i32, Option<&[u8]>)]) -> Vec<u8> {
+    let mut bytes = b"PGCOPY\n\xff\r\n\0\0\0\0\0\0\0\0\0".to_vec();
+    for (id, name) in of {
+        bytes.extend_from_slice(&[0, 2, 0, 0, 0, 4]);
+        bytes.extend_from_slice(&id.to_be_bytes());
+        bytes.extend_from_slice(&name.map_or(-1, |name| i32::try_from(name.len()).unwrap()).to_be_bytes());
+        bytes.extend_from_slice(name.unwrap_or_default());
+    }
+    bytes.extend_from_slice(&(-1_i16).to_be_bytes());
+    bytes
+}
+
+#[test]
+fn rows_go_in_and_out_in_binary() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.query("CREATE TABLE t (id INT PRIMARY KEY, name VARCHAR(3))");
+    let all = tuples(&[(1, Some(b"a\tb")), (2, None), (-3, Some(b""))]);
+    client.send(&message('Q', b"COPY t FROM STDIN WITH (FORMAT binary)\0"));
+    let begun = client.next().unwrap();
+    assert_eq!((begun.kind, begun.body), ('G', vec![1, 0, 2, 0, 1, 0, 1]));
+    for part in all.chunks(7) {
+        client.send(&message('d', part));
+    }
+    assert_eq!(tags(&client.ask(&[message('c', b"")])), ["COPY 3"]);
+    assert_eq!(rows(&client.query("SELECT * FROM t ORDER BY id")), ["-3|", "1|a\tb", "2|NULL"]);
+    let messages = client.query("COPY (SELECT * FROM t ORDER BY abs(id)) TO STDOUT (FORMAT binary)");
+    assert_eq!((kinds(&messages).as_str(), &messages[0].body[..]), ("HddddcCZ", &[1, 0, 2, 0, 1, 0, 1][..]));
+    let data: Vec<u8> = messages.iter().filter(|m| m.kind == 'd').flat_map(|m| m.body.clone()).collect();
+    assert_eq!(data, all);
+    // The head comes with the first tuple, or else with the end.
+    assert_eq!(messages[1].body.len(), 19 + 2 + 4 + 4 + 4 + 3);
+    let nothing = client.query("COPY (SELECT * FROM t WHERE false) TO STDOUT (FORMAT binary)");
+    assert_eq!((kinds(&nothing).as_str(), &nothing[1].body), ("HdcCZ", &tuples(&[])));
+    for (data, state) in [
+        (tuples(&[(9, Some(b"long"))]), "22001"),
+        (tuples(&[(1, None)]), "23505"),
+        (b"9\tx\n".to_vec(), "22P04"),
+        (tuples(&[(9, Some(b"\xff"))]), "22021"),
+        (all[..all.len() - 3].to_vec(), "22P04"),
+    ] {
+        client.send(&message('Q', b"COPY t FROM STDIN WITH (FORMAT binary)\0"));
+        assert_eq!(client.next().unwrap().kind, 'G');
+        assert_eq!(errors(&client.ask(&[message('d', &data), message('c', b"")])), [state]);
+    }
+    assert_eq!(rows(&client.query("SELECT count(*) FROM t")), ["3"]);
+}

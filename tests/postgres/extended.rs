@@ -117,3 +117,45 @@ fn answers_come_on_flush() {
     assert_eq!([client.next(), client.next(), client.next()].map(|m| m.unwrap().kind), ['2', 'D', 'C']);
     assert_eq!(kinds(&client.ask(&[sync()])), "Z");
 }
+
+#[test]
+fn a_declared_cursor_is_described_as_a_portal() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.query("BEGIN");
+    client.query("DECLARE \"C\" CURSOR FOR SELECT 1::int AS one, 'x'::text AS two");
+    let messages = client.ask(&[describe('P', "C"), sync()]);
+    let columns: Vec<(String, u32)> = messages[0].columns().into_iter().map(|(name, oid, _)| (name, oid)).collect();
+    assert_eq!(columns, [("one".to_owned(), 23), ("two".to_owned(), 25)]);
+    assert_eq!(errors(&client.ask(&[describe('P', "c"), sync()])), ["34000"]);
+}
+
+#[test]
+fn arrays_of_the_catalog_are_told_as_clients_know_them() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.query("CREATE TABLE t (a INT, b INT, PRIMARY KEY (a, b))");
+    let messages = client.query("SELECT indkey, indclass FROM pg_index");
+    let oids: Vec<u32> = messages[0].columns().into_iter().map(|(_, oid, _)| oid).collect();
+    assert_eq!((oids, rows(&messages)), (vec![22, 30], vec!["1 2|0 0".to_owned()]));
+    // An asyncpg that meets an array asks for its type by a list of OIDs.
+    let ask = "SELECT array_agg(oid ORDER BY oid) FROM pg_type WHERE oid = ANY($1::oid[])";
+    let messages = client.ask(&[parse("o", ask, &[]), describe('S', "o"), sync()]);
+    assert_eq!(messages[1].body, [0, 1, 0, 0, 4, 4]);
+    assert_eq!(messages[2].columns()[0].1, 1028);
+}
+
+#[test]
+fn errors_tell_what_they_are_about() {
+    let server = TestServer::start();
+    let mut client = server.connect();
+    client.query("CREATE TABLE t (id INT PRIMARY KEY, name TEXT NOT NULL)");
+    client.query("INSERT INTO t VALUES (1, 'a')");
+    let about = |messages: &[crate::client::Message]| {
+        ['C', 's', 't', 'c', 'n', 'D'].map(|code| messages[0].field(code).unwrap_or_default())
+    };
+    let messages = client.query("INSERT INTO t VALUES (1, 'b')");
+    assert_eq!(about(&messages), ["23505", "public", "t", "", "t_pkey", "Key (id)=(1) already exists."]);
+    let messages = client.query("INSERT INTO t VALUES (2, NULL)");
+    assert_eq!(about(&messages), ["23502", "public", "t", "name", "", ""]);
+}

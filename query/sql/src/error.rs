@@ -40,13 +40,26 @@ pub struct SqlError {
     pub hint: Option<String>,
     /// Where in the statement's text: characters, from 1.
     pub position: Option<usize>,
+    /// What of the database it is about, when clients are told that.
+    pub about: Option<Box<About>>,
+}
+
+/// What an error is about.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct About {
+    /// A table of the schema `public`.
+    pub table: Option<String>,
+    /// A column of it.
+    pub column: Option<String>,
+    /// A constraint of it.
+    pub constraint: Option<String>,
 }
 
 impl SqlError {
     /// An error of this code.
     #[must_use]
     pub fn new(state: &[u8; 5], message: impl Into<String>) -> Self {
-        Self { state: SqlState(*state), message: message.into(), detail: None, hint: None, position: None }
+        Self { state: SqlState(*state), message: message.into(), detail: None, hint: None, position: None, about: None }
     }
 
     /// Refuses what is not supported, by name (`0A000`).
@@ -59,6 +72,17 @@ impl SqlError {
     #[must_use]
     pub fn with_hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same, about a table and a column or a constraint of it.
+    #[must_use]
+    pub(crate) fn with_about(mut self, table: &str, column: Option<&str>, constraint: Option<&str>) -> Self {
+        self.about = Some(Box::new(About {
+            table: Some(table.to_owned()),
+            column: column.map(str::to_owned),
+            constraint: constraint.map(str::to_owned),
+        }));
         self
     }
 

@@ -27,7 +27,7 @@ mod undo;
 
 pub use datafusion::common::ScalarValue;
 pub use engine::{SqlEngine, SqlOptions};
-pub use error::{Result, SqlError, SqlState};
+pub use error::{About, Result, SqlError, SqlState};
 pub use outcome::{CopyIn, CopyOptions, Outcome, RowStream};
 pub use session::{Prepared, Session, TransactionStatus};
 pub use stop::Canceller;

@@ -2,7 +2,10 @@
 
 use std::pin::Pin;
 
-use arrow::{array::RecordBatch, datatypes::SchemaRef};
+use arrow::{
+    array::{ArrayRef, RecordBatch},
+    datatypes::{Field, SchemaRef},
+};
 use futures::{Stream, future::BoxFuture};
 
 use crate::{
@@ -50,6 +53,8 @@ pub enum Outcome {
 /// A COPY's format.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CopyOptions {
+    /// Whether it is PostgreSQL's binary format; nothing else counts then.
+    pub binary: bool,
     /// Whether it is CSV; else PostgreSQL's text format.
     pub csv: bool,
     /// Between columns.
@@ -68,14 +73,14 @@ pub struct CopyOptions {
 pub struct CopyIn {
     /// The format.
     pub options: CopyOptions,
-    /// The names of the columns that a line has, in its order.
-    pub columns: Vec<String>,
+    /// The columns that a line has, in its order.
+    pub columns: Vec<Field>,
     feed: Feed,
     session: Option<SessionHandle>,
 }
 
 impl CopyIn {
-    pub(crate) fn new(options: CopyOptions, columns: Vec<String>, feed: Feed) -> Self {
+    pub(crate) fn new(options: CopyOptions, columns: Vec<Field>, feed: Feed) -> Self {
         Self { options, columns, feed, session: None }
     }
 
@@ -89,6 +94,19 @@ impl CopyIn {
     /// When a line does not fit the columns; the copy has then failed as a whole, and the transaction if one is open.
     pub async fn feed(&mut self, bytes: &[u8]) -> Result<()> {
         let taken = self.feed.take(bytes);
+        if let (Err(_), Some(session)) = (&taken, &self.session) {
+            session.fail();
+        }
+        taken
+    }
+
+    /// Takes rows that were decoded already, as those of the binary format are: the values of all columns, of their
+    /// types or of ones that can be assigned to them.
+    ///
+    /// # Errors
+    /// When a value does not fit its column; the copy has then failed as a whole, and the transaction if one is open.
+    pub fn feed_rows(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        let taken = self.feed.take_rows(columns);
         if let (Err(_), Some(session)) = (&taken, &self.session) {
             session.fail();
         }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use arrow::datatypes::{DataType, Field, SchemaRef};
-use datafusion::common::ScalarValue;
+use datafusion::{common::ScalarValue, sql::sqlparser::ast::Ident};
 use futures::future::{self, BoxFuture};
 use tokio::{sync::Mutex, task::JoinHandle};
 
@@ -145,6 +145,15 @@ impl Session {
             return Box::pin(future::ready(Err(error)));
         }
         self.outcome(prepared.sql.clone(), parameters.to_vec())
+    }
+
+    /// The columns of a cursor that DECLARE opened.
+    ///
+    /// # Errors
+    /// `34000` when there is none of this name.
+    pub fn cursor_columns(&mut self, name: &str) -> BoxFuture<'_, Result<SchemaRef>> {
+        let name = Ident::with_quote('"', name);
+        Box::pin(self.handle.work(move |connection| Box::pin(async move { connection.cursor_schema(&name) })))
     }
 
     fn outcome(&self, statement: String, parameters: Vec<ScalarValue>) -> BoxFuture<'_, Result<Outcome>> {

@@ -42,19 +42,30 @@ const KNOWN: &[(&str, &str, Check, &str)] = &[
     ),
     ("client_min_messages", "notice", Check::Text, "Sets the message levels that are sent to the client."),
     ("datestyle", "ISO, MDY", Check::Text, "Sets the display format for date and time values."),
-    ("default_table_access_method", "heap", Check::Fixed, "Sets the default table access method for new tables."),
-    ("default_tablespace", "", Check::Fixed, "Sets the default tablespace to create tables and indexes in."),
+    (
+        "default_table_access_method",
+        "heap",
+        Check::OneOf(&["heap"]),
+        "Sets the default table access method for new tables.",
+    ),
+    (
+        "default_tablespace",
+        "",
+        Check::OneOf(&["", "pg_default"]),
+        "Sets the default tablespace to create tables and indexes in.",
+    ),
     ("default_transaction_deferrable", "off", Check::Bool, "Sets the default deferrable status of new transactions."),
     (
         "default_transaction_isolation",
         "read committed",
-        Check::OneOf(&["read committed", "read uncommitted"]),
+        Check::OneOf(&["read committed", "read uncommitted", "repeatable read"]),
         "Sets the transaction isolation level of each new transaction.",
     ),
     ("default_transaction_read_only", "off", Check::Bool, "Sets the default read-only status of new transactions."),
     ("escape_string_warning", "on", Check::Bool, "Warn about backslash escapes in ordinary string literals."),
     ("extra_float_digits", "1", Check::Integer, "Sets the number of digits displayed for floating-point values."),
     ("geqo", "on", Check::Bool, "Enables genetic query optimization; has no effect here."),
+    ("idle_session_timeout", "0", Check::Duration, "Sets the maximum allowed idle time; has no effect here."),
     (
         "idle_in_transaction_session_timeout",
         "0",
@@ -71,6 +82,7 @@ const KNOWN: &[(&str, &str, Check, &str)] = &[
     ("lc_numeric", "C", Check::Text, "Sets the locale for formatting numbers."),
     ("lc_time", "C", Check::Text, "Sets the locale for formatting date and time values."),
     ("lock_timeout", "0", Check::Duration, "Sets the maximum allowed duration of any wait for a lock."),
+    ("maintenance_work_mem", "64MB", Check::Text, "Sets the memory of maintenance; has no effect here."),
     ("max_identifier_length", "63", Check::Fixed, "Shows the maximum identifier length."),
     ("max_index_keys", "32", Check::Fixed, "Shows the maximum number of index keys."),
     (
@@ -78,6 +90,12 @@ const KNOWN: &[(&str, &str, Check, &str)] = &[
         "2",
         Check::Integer,
         "Sets the maximum number of parallel processes; has no effect here.",
+    ),
+    (
+        "plan_cache_mode",
+        "auto",
+        Check::OneOf(&["auto", "force_generic_plan", "force_custom_plan"]),
+        "Controls the planner's selection of custom or generic plan; has no effect here.",
     ),
     ("random_page_cost", "4", Check::Float, "Sets the planner's estimate of a page's cost; has no effect here."),
     ("role", "none", Check::OneOf(&["none"]), "Sets the current role."),
@@ -110,13 +128,37 @@ const KNOWN: &[(&str, &str, Check, &str)] = &[
     (
         "transaction_isolation",
         "read committed",
-        Check::OneOf(&["read committed", "read uncommitted"]),
+        Check::OneOf(&["read committed", "read uncommitted", "repeatable read"]),
         "Sets the current transaction's isolation level.",
     ),
     ("transaction_read_only", "off", Check::Bool, "Sets the current transaction's read-only status."),
     ("work_mem", "4MB", Check::Text, "Sets the memory of a query's workspace; has no effect here."),
     ("xmloption", "content", Check::Text, "Sets whether XML data is a document or content."),
 ];
+
+/// Switches of PostgreSQL's planner, which there are to be set: they change no answer, and nothing here.
+const PLANNER: &[&str] = &[
+    "enable_bitmapscan",
+    "enable_hashagg",
+    "enable_hashjoin",
+    "enable_indexonlyscan",
+    "enable_indexscan",
+    "enable_material",
+    "enable_memoize",
+    "enable_mergejoin",
+    "enable_nestloop",
+    "enable_partitionwise_aggregate",
+    "enable_partitionwise_join",
+    "enable_seqscan",
+    "enable_sort",
+    "enable_tidscan",
+];
+
+/// What a setting's value must be, and its name as it is shown.
+fn known(name: &str) -> Option<(&'static str, Check)> {
+    let found = KNOWN.iter().find(|known| known.0.eq_ignore_ascii_case(name)).map(|known| (known.0, known.2));
+    found.or_else(|| Some((*PLANNER.iter().find(|known| known.eq_ignore_ascii_case(name))?, Check::Bool)))
+}
 
 /// The settings that a session begins with.
 pub(crate) fn defaults(user: &str, timeout: Timeout) -> Settings {
@@ -127,6 +169,9 @@ pub(crate) fn defaults(user: &str, timeout: Timeout) -> Settings {
             (name.to_ascii_lowercase(), Setting { value: value.clone(), reset: value, description })
         })
         .collect();
+    let description = "Switches a way of PostgreSQL's planner; has no effect here.";
+    let on = || Setting { value: "on".to_owned(), reset: "on".to_owned(), description };
+    settings.extend(PLANNER.iter().map(|name| ((*name).to_owned(), on())));
     let mut put = |name: &str, value: String| {
         if let Some(setting) = settings.get_mut(name) {
             setting.value.clone_from(&value);
@@ -168,10 +213,10 @@ pub(crate) fn set(info: &SessionInfo, name: &str, value: &str, local: bool) -> R
         });
         return Ok(());
     }
-    let Some((shown, _, check, _)) = KNOWN.iter().find(|known| known.0.eq_ignore_ascii_case(name)) else {
+    let Some((shown, check)) = known(name) else {
         return Err(unknown(name));
     };
-    let value = checked(shown, value, *check)?;
+    let value = checked(shown, value, check)?;
     info.settings().change(local, |settings| {
         if let Some(setting) = settings.get_mut(&key) {
             setting.value.clone_from(&value);

@@ -166,7 +166,7 @@ async fn ask_server(client: &HttpClient, statement: &str) -> Result<Answer, Faul
         Ok(Said { command: Some(tag), .. }) if parts.status == StatusCode::OK => Ok(Answer::Done { tag }),
         Ok(Said { error: Some(message), code, detail, hint, position, .. }) => {
             let code = code.and_then(|c| c.as_bytes().try_into().ok()).unwrap_or(*b"XX000");
-            Err(Fault::Sql(SqlError { state: SqlState(code), message, detail, hint, position }))
+            Err(Fault::Sql(SqlError { state: SqlState(code), message, detail, hint, position, about: None }))
         }
         _ => {
             let answer = WholeAnswer { url: url.clone(), status: parts.status, headers: parts.headers, body };

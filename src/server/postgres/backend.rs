@@ -1,6 +1,6 @@
 //! What the server sends: messages put one after another into a buffer.
 
-use chronolith_sql::{SqlError, TransactionStatus};
+use chronolith_sql::{About, SqlError, TransactionStatus};
 
 use super::{
     failure::{Notice, Severity},
@@ -163,12 +163,14 @@ impl Output {
         });
     }
 
-    /// Begins a COPY of this many columns in text: `G` for data from the client, `H` for data to it.
-    pub(crate) fn copy_response(&mut self, kind: u8, columns: usize) {
+    /// Begins a COPY of this many columns: `G` for data from the client, `H` for data to it.
+    pub(crate) fn copy_response(&mut self, kind: u8, columns: usize, binary: bool) {
         self.message(kind, |body| {
-            body.push(0);
+            body.push(u8::from(binary));
             count(body, columns);
-            body.resize(body.len() + 2 * columns.min(usize::from(u16::MAX)), 0);
+            for _ in 0..columns.min(usize::from(u16::MAX)) {
+                body.extend_from_slice(&u16::from(binary).to_be_bytes());
+            }
         });
     }
 
@@ -176,7 +178,19 @@ impl Output {
         self.message(b'E', |body| {
             fields(body, severity.name(), error.state.as_str(), &error.message);
             let position = error.position.map(|p| p.to_string());
-            for (code, value) in [(b'D', &error.detail), (b'H', &error.hint), (b'P', &position)] {
+            let about = error.about.as_deref();
+            let schema = about.map(|_| "public".to_owned());
+            let of = |part: fn(&About) -> &Option<String>| about.and_then(|about| part(about).clone());
+            let optional = [
+                (b'D', &error.detail),
+                (b'H', &error.hint),
+                (b'P', &position),
+                (b's', &schema),
+                (b't', &of(|about| &about.table)),
+                (b'c', &of(|about| &about.column)),
+                (b'n', &of(|about| &about.constraint)),
+            ];
+            for (code, value) in optional {
                 if let Some(value) = value {
                     body.push(code);
                     text(body, value);

@@ -61,8 +61,8 @@ pub(crate) enum Cells {
     TimestampTz(PrimitiveArray<TimestampMicrosecondType>),
     Interval(PrimitiveArray<IntervalMonthDayNanoType>),
     Numeric(Decimal128Array, i8),
-    /// Lists, the OID of their elements, and all elements one after another.
-    List(ListArray, u32, Box<Self>),
+    /// Lists, what they are, and all elements one after another.
+    List(ListArray, PgType, Box<Self>),
 }
 
 /// The version of jsonb's binary form.
@@ -84,7 +84,9 @@ impl Cells {
         if array.data_type() == &DataType::Null {
             return Ok(Self::Null);
         }
-        let Some(oid) = pg.element else { return Self::scalars(array, pg.shape) };
+        if pg.element.is_none() {
+            return Self::scalars(array, pg.shape);
+        }
         let element = match array.data_type() {
             DataType::List(e) | DataType::LargeList(e) | DataType::FixedSizeList(e, _) | DataType::ListView(e) => e,
             _ => return Err(changed(array)),
@@ -92,7 +94,7 @@ impl Cells {
         let list = DataType::List(Arc::new(Field::new_list_field(element.data_type().clone(), true)));
         let list = held_as(array, &list)?.as_list::<i32>().clone();
         let elements = Self::scalars(list.values(), pg.shape)?;
-        Ok(Self::List(list, oid, Box::new(elements)))
+        Ok(Self::List(list, pg, Box::new(elements)))
     }
 
     fn scalars(array: &ArrayRef, shape: Shape) -> Result<Self, SqlError> {
@@ -203,6 +205,14 @@ impl Cells {
             Self::TimestampTz(a) => clock::write_timestamp(out, a.value(row), Some(&style.zone)),
             Self::Interval(a) => clock::write_interval(out, a.value(row)),
             Self::Numeric(a, scale) => numeric::write_text(out, a.value(row), *scale),
+            Self::List(lists, pg, elements) if pg.is_vector() => {
+                for (place, element) in range(lists, row).enumerate() {
+                    if place > 0 {
+                        out.push(b' ');
+                    }
+                    elements.write_text(element, style, out);
+                }
+            }
             Self::List(lists, _, elements) => {
                 let texts = range(lists, row).map(|element| elements.text(element, style));
                 array_text::write(out, texts);
@@ -253,17 +263,17 @@ impl Cells {
                 out.extend_from_slice(&interval.months.to_be_bytes());
             }
             Self::Numeric(a, scale) => numeric::write_binary(out, a.value(row), *scale),
-            Self::List(lists, oid, elements) => {
+            Self::List(lists, pg, elements) => {
                 let range = range(lists, row);
                 let has_null = range.clone().any(|element| elements.is_null(element));
                 let dimensions = u32::from(!range.is_empty());
-                for word in [dimensions, u32::from(has_null), *oid] {
+                for word in [dimensions, u32::from(has_null), pg.element.unwrap_or_default()] {
                     out.extend_from_slice(&word.to_be_bytes());
                 }
                 if !range.is_empty() {
                     // Its length, and the subscript of the first element.
                     out.extend_from_slice(&u32::try_from(range.len()).unwrap_or(u32::MAX).to_be_bytes());
-                    out.extend_from_slice(&1_u32.to_be_bytes());
+                    out.extend_from_slice(&u32::from(!pg.is_vector()).to_be_bytes());
                 }
                 range.for_each(|element| elements.write(element, Format::Binary, style, out));
             }

@@ -166,7 +166,7 @@ impl Connection {
             }
             Message::Parse { name, query, types } => self.parse(name, query, types).await,
             Message::Bind(bind) => self.bind(&bind),
-            Message::Describe(target) => self.describe(target),
+            Message::Describe(target) => self.describe(target).await,
             Message::Execute { portal, rows } => self.execute(portal, rows).await,
             Message::Close(target) => {
                 self.close(target);
@@ -249,6 +249,10 @@ impl Connection {
     /// Ends a command that gave rows.
     pub(crate) fn complete_rows(&mut self, tag: &str, rows: usize) {
         self.server.app.postgres.rows_sent.fetch_add(u64::try_from(rows).unwrap_or(0), Relaxed);
-        self.channel.out.command_complete(&format!("{tag} {rows}"));
+        // Only commands that are about rows tell how many.
+        match tag {
+            "SHOW" | "EXPLAIN" => self.channel.out.command_complete(tag),
+            _ => self.channel.out.command_complete(&format!("{tag} {rows}")),
+        }
     }
 }

@@ -1,26 +1,43 @@
-//! COPY: data from the client goes to the SQL engine as it comes; rows go to it as lines of text or CSV.
+//! COPY: data from the client goes to the SQL engine as it comes; rows go to it as lines of text or CSV, or as tuples.
 
-use arrow::datatypes::SchemaRef;
-use chronolith_sql::{CopyIn, CopyOptions, RowStream};
+use arrow::datatypes::{Field, SchemaRef};
+use chronolith_sql::{CopyIn, CopyOptions, RowStream, ScalarValue, SqlError, clock::Zone};
 use futures::StreamExt as _;
 
 use super::{
     cells::Style,
     channel::Channel,
-    failure::{Failure, Result},
+    failure::{Failure, Result, sql_error},
+    parameters,
     rows::{Batch, text_columns},
+    types::PgType,
 };
-use crate::ingest::postgres::frontend::Message;
+use crate::ingest::postgres::{
+    copy_binary::{self, CopyError, Tuples},
+    frontend::{Format, Message},
+};
+
+/// Rows of the binary format that are taken together.
+const BATCH_ROWS: usize = 8_192;
 
 /// Takes the client's data. Returns the command's tag.
 pub(crate) async fn copy_in(channel: &mut Channel, mut copy: Box<CopyIn>) -> Result<String> {
-    channel.out.copy_response(b'G', copy.columns.len());
+    let mut tuples = if copy.options.binary { Some(Decoder::new(&copy.columns)?) } else { None };
+    channel.out.copy_response(b'G', copy.columns.len(), copy.options.binary);
     channel.flush().await?;
     loop {
         let message = channel.message().await?;
         match Message::decode(message.kind, &message.body)? {
-            Message::CopyData(bytes) => channel.watch(copy.feed(bytes)).await??,
-            Message::CopyDone => return Ok(channel.watch(copy.finish()).await??),
+            Message::CopyData(bytes) => match &mut tuples {
+                Some(tuples) => tuples.take(bytes, &mut copy)?,
+                None => channel.watch(copy.feed(bytes)).await??,
+            },
+            Message::CopyDone => {
+                if let Some(tuples) = &mut tuples {
+                    tuples.finish(&mut copy)?;
+                }
+                return Ok(channel.watch(copy.finish()).await??);
+            }
             Message::CopyFail(why) => {
                 return Err(Failure::statement(b"57014", format!("COPY from stdin failed: {why}")));
             }
@@ -35,7 +52,75 @@ pub(crate) async fn copy_in(channel: &mut Channel, mut copy: Box<CopyIn>) -> Res
     }
 }
 
-/// Sends rows as lines. Returns how many.
+/// Makes columns of the binary format's tuples.
+struct Decoder {
+    tuples: Tuples,
+    columns: Vec<(Field, PgType)>,
+    /// Values that wait to be columns.
+    pending: Vec<Vec<ScalarValue>>,
+    rows: u64,
+}
+
+impl Decoder {
+    fn new(columns: &[Field]) -> Result<Self, SqlError> {
+        let typed = columns.iter().map(|field| Ok((field.clone(), PgType::of_field(field)?)));
+        Ok(Self {
+            tuples: Tuples::new(columns.len()),
+            columns: typed.collect::<Result<_, SqlError>>()?,
+            pending: vec![Vec::new(); columns.len()],
+            rows: 0,
+        })
+    }
+
+    fn take(&mut self, bytes: &[u8], copy: &mut CopyIn) -> Result<(), SqlError> {
+        self.tuples.push(bytes).map_err(|e| self.fail(&e))?;
+        let zone = Zone::UTC;
+        while let Some(tuple) = self.tuples.next_tuple().map_err(|e| self.fail(&e))? {
+            self.rows += 1;
+            for (place, value) in tuple.into_iter().enumerate() {
+                let (field, pg) = &self.columns[place];
+                let bytes = value.map(|value| self.tuples.value(value));
+                let decoded = parameters::decode(place + 1, bytes, Format::Binary, *pg, field.data_type(), &zone);
+                let decoded = decoded.map_err(|mut error| {
+                    if error.state.as_str() == "22P03" {
+                        "incorrect binary data format".clone_into(&mut error.message);
+                    }
+                    error.detail = Some(format!("COPY, row {}, column {}", self.rows, field.name()));
+                    error
+                })?;
+                self.pending[place].push(decoded);
+            }
+            if self.pending.first().is_some_and(|column| column.len() >= BATCH_ROWS) {
+                self.pass_on(copy)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, copy: &mut CopyIn) -> Result<(), SqlError> {
+        self.tuples.finish().map_err(|e| self.fail(&e))?;
+        self.pass_on(copy)
+    }
+
+    fn pass_on(&mut self, copy: &mut CopyIn) -> Result<(), SqlError> {
+        if self.pending.first().is_none_or(Vec::is_empty) {
+            return Ok(());
+        }
+        let columns = self.pending.iter_mut().map(|values| {
+            let values = ScalarValue::iter_to_array(std::mem::take(values));
+            values.map_err(|e| sql_error(b"22P03", e.to_string()))
+        });
+        copy.feed_rows(&columns.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    fn fail(&self, error: &CopyError) -> SqlError {
+        let mut told = sql_error(b"22P04", error.to_string());
+        told.detail = Some(format!("COPY, row {}", self.rows + 1));
+        told
+    }
+}
+
+/// Sends rows as lines or tuples. Returns how many.
 pub(crate) async fn copy_out(
     channel: &mut Channel,
     schema: SchemaRef,
@@ -44,7 +129,9 @@ pub(crate) async fn copy_out(
     style: &Style,
 ) -> Result<u64> {
     let columns = text_columns(&schema)?;
-    channel.out.copy_response(b'H', columns.len());
+    channel.out.copy_response(b'H', columns.len(), options.binary);
+    // Some clients want the head in one message with the first tuple, as PostgreSQL sends it.
+    let mut has_head = !options.binary;
     if options.header {
         channel.out.message(b'd', |line| {
             for (place, column) in columns.iter().enumerate() {
@@ -60,16 +147,32 @@ pub(crate) async fn copy_out(
         while more {
             let before = channel.out.bytes.len();
             channel.out.message(b'd', |line| {
-                more = batch.next_texts(style, |place, text| field(line, place, text, options));
-                line.push(b'\n');
+                if options.binary {
+                    if !has_head {
+                        copy_binary::write_head(line);
+                    }
+                    more = batch.next_tuple(style, line);
+                } else {
+                    more = batch.next_texts(style, |place, text| field(line, place, text, options));
+                    line.push(b'\n');
+                }
             });
             if more {
                 sent += 1;
+                has_head = true;
                 channel.flush_if_full().await?;
             } else {
                 channel.out.bytes.truncate(before);
             }
         }
+    }
+    if options.binary {
+        channel.out.message(b'd', |end| {
+            if !has_head {
+                copy_binary::write_head(end);
+            }
+            copy_binary::write_end(end);
+        });
     }
     channel.out.copy_done();
     Ok(sent)
@@ -139,6 +242,7 @@ mod tests {
     fn lines_look_as_in_postgresql() {
         let fields = [Some("a"), None, Some(""), Some("b,\"c\"\\"), Some("d\te\nf"), Some("\\.")];
         let text = CopyOptions {
+            binary: false,
             csv: false,
             delimiter: b'\t',
             null: "\\N".to_owned(),

@@ -158,7 +158,7 @@ impl Connection {
     }
 
     /// Tells the types of a statement or a portal.
-    pub(crate) fn describe(&mut self, target: Target<'_>) -> Result<()> {
+    pub(crate) async fn describe(&mut self, target: Target<'_>) -> Result<()> {
         let columns = match target {
             Target::Statement(name) => {
                 let statement = self.statement(name)?;
@@ -168,8 +168,15 @@ impl Connection {
                 columns
             }
             Target::Portal(name) => {
-                let portal = self.portals.get(name).ok_or_else(|| no_portal(name))?;
-                portal.statement.columns(&portal.formats)?
+                match self.portals.get(name) {
+                    Some(portal) => portal.statement.columns(&portal.formats)?,
+                    // A cursor of DECLARE is a portal too.
+                    None if name.is_empty() => return Err(no_portal(name)),
+                    None => {
+                        let schema = self.channel.watch(self.session.cursor_columns(name)).await??;
+                        Some(columns(&schema, &Formats::default())?)
+                    }
+                }
             }
         };
         match columns {

@@ -60,7 +60,7 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 
 /// An error with a code and a message.
 pub(crate) fn sql_error(state: &[u8; 5], message: impl Into<String>) -> SqlError {
-    SqlError { state: SqlState(*state), message: message.into(), detail: None, hint: None, position: None }
+    SqlError { state: SqlState(*state), message: message.into(), detail: None, hint: None, position: None, about: None }
 }
 
 impl Failure {

@@ -81,6 +81,21 @@ impl Batch {
     }
 }
 
+impl Batch {
+    /// Writes the next row as a tuple of COPY's binary format.
+    pub(crate) fn next_tuple(&mut self, style: &Style, out: &mut Vec<u8>) -> bool {
+        if self.is_done() {
+            return false;
+        }
+        out.extend_from_slice(&u16::try_from(self.cells.len()).unwrap_or(u16::MAX).to_be_bytes());
+        for cells in &self.cells {
+            cells.write(self.next, Format::Binary, style, out);
+        }
+        self.next += 1;
+        true
+    }
+}
+
 /// A result of which some rows may have been sent.
 pub(crate) struct Rows {
     pub(crate) columns: Vec<Column>,

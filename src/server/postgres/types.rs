@@ -104,6 +104,9 @@ const ALIASES: [(&str, &str); 15] = [
     ("string", "text"),
 ];
 
+/// Arrays of the catalog that look otherwise in text: name, OID, OID and shape of the elements.
+const VECTORS: [(&str, u32, u32, Shape); 2] = [("int2vector", 22, 21, Shape::Int2), ("oidvector", 30, 26, Shape::Oid)];
+
 const fn scalar(row: &Row) -> PgType {
     PgType { oid: row.1, size: row.3, shape: row.4, element: None }
 }
@@ -121,6 +124,9 @@ impl PgType {
     /// The type with this name, such as `varchar(20)`, `jsonb` or `text[]`.
     pub(crate) fn of_name(name: &str) -> Option<Self> {
         let name = name.strip_prefix("pg_catalog.").unwrap_or(name);
+        if let Some((_, oid, element, shape)) = VECTORS.iter().find(|vector| vector.0 == name) {
+            return Some(Self { oid: *oid, size: -1, shape: *shape, element: Some(*element) });
+        }
         let bracketed = name.strip_suffix("[]");
         let is_array = bracketed.is_some() || name.starts_with('_');
         let element = bracketed.unwrap_or_else(|| name.strip_prefix('_').unwrap_or(name));
@@ -132,6 +138,11 @@ impl PgType {
         let base = ALIASES.iter().find(|(alias, _)| *alias == base).map_or(base.as_str(), |(_, name)| name);
         let row = TYPES.iter().find(|row| row.0 == base)?;
         Some(if is_array { array(row) } else { scalar(row) })
+    }
+
+    /// Whether it is an array that counts from 0, and whose elements have blanks between them in text.
+    pub(crate) fn is_vector(self) -> bool {
+        VECTORS.iter().any(|vector| vector.1 == self.oid)
     }
 
     fn of_shape(shape: Shape, is_array: bool) -> Option<Self> {
@@ -159,6 +170,11 @@ impl PgType {
         let named = field.metadata().get(PG_TYPE).or_else(|| element.and_then(|e| e.metadata().get(PG_TYPE)));
         let named = named.and_then(|name| Self::of_name(name)).filter(|named| fits(shape, named.shape));
         let is_array = element.is_some();
+        // A query that collects OIDs of the catalog does not tell their type, but nothing else is held like that.
+        let named = named.or_else(|| match (is_array, held) {
+            (true, DataType::UInt32) => Self::of_name("oid"),
+            _ => None,
+        });
         let found = match named {
             Some(named) if named.element.is_some() == is_array => Some(named),
             // The name is that of the elements.
@@ -263,6 +279,9 @@ mod tests {
             (list(DataType::Utf8View), "uuid[]", 2951),
             (list(DataType::Utf8View), "uuid", 2951),
             (list(DataType::Float32), "_float4", 1021),
+            (list(DataType::UInt32), "", 1028),
+            (list(DataType::UInt32), "oidvector", 30),
+            (list(DataType::Int16), "int2vector", 22),
             (DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8)), "", 25),
         ] {
             assert_eq!(PgType::of_field(&field(data_type.clone(), name)).unwrap().oid, oid, "{data_type} {name}");

@@ -73,8 +73,17 @@ impl Connection {
         Ok(rows_of(std::sync::Arc::clone(&cursor.schema), batches, "FETCH"))
     }
 
+    /// MOVE: a FETCH whose rows nobody wants.
+    pub(super) async fn move_cursor(&mut self, name: &Ident, direction: &FetchDirection) -> Result<Outcome> {
+        let wanted = rows_of_direction(direction)?;
+        let name = ident(name);
+        let Some(cursor) = self.cursors.get_mut(&name) else { return Err(no_cursor(&name)) };
+        let passed: usize = cursor.take(wanted).await?.iter().map(RecordBatch::num_rows).sum();
+        done(&format!("MOVE {passed}"))
+    }
+
     /// The columns of a cursor.
-    pub(super) fn cursor_schema(&self, name: &Ident) -> Result<SchemaRef> {
+    pub(crate) fn cursor_schema(&self, name: &Ident) -> Result<SchemaRef> {
         let name = ident(name);
         let cursor = self.cursors.get(&name).ok_or_else(|| no_cursor(&name))?;
         Ok(std::sync::Arc::clone(&cursor.schema))

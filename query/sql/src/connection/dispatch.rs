@@ -55,8 +55,8 @@ impl Connection {
                 self.look();
                 Box::pin(explain::run(self, statement, parameters)).await
             }
-            Statement::StartTransaction { modes, statements, .. } => match statements.first() {
-                None => self.begin(&modes),
+            Statement::StartTransaction { modes, statements, begin, .. } => match statements.first() {
+                None => self.begin(&modes, if begin { "BEGIN" } else { "START TRANSACTION" }),
                 Some(_) => Err(SqlError::unsupported("a block of statements after BEGIN")),
             },
             Statement::Commit { chain, .. } => self.commit(chain).await,
@@ -93,15 +93,25 @@ impl Connection {
             Statement::Deallocate { name, .. } => self.deallocate(&name),
             Statement::Declare { stmts } => Box::pin(self.declare_cursor(stmts, parameters)).await,
             Statement::Fetch { name, direction, into, .. } => {
-                if into.is_some() {
-                    return Err(SqlError::unsupported("FETCH ... INTO"));
+                let into = into.map(|into| parse::relation_name(&into)).transpose()?;
+                match into.as_deref() {
+                    None => self.fetch(&name, &direction).await,
+                    Some(parse::MOVE) => self.move_cursor(&name, &direction).await,
+                    Some(_) => Err(SqlError::unsupported("FETCH ... INTO")),
                 }
-                self.fetch(&name, &direction).await
             }
             Statement::Close { cursor } => match cursor {
                 CloseCursor::All => self.close_cursor(None),
                 CloseCursor::Specific { name } => self.close_cursor(Some(&name)),
             },
+            // There is nothing to listen to, so that nothing is listened to is true already: pools of connections ask for it.
+            Statement::UNLISTEN { .. } => done("UNLISTEN"),
+            // The engine merges and counts by itself.
+            Statement::Analyze(_) => done("ANALYZE"),
+            Statement::Vacuum(_) if self.in_transaction() => {
+                Err(SqlError::new(b"25001", "VACUUM cannot run inside a transaction block"))
+            }
+            Statement::Vacuum(_) => done("VACUUM"),
             Statement::Discard { object_type } => self.discard(&object_type),
             Statement::Call(call) => {
                 let name = rollup::name_of_call(&call)?;
@@ -117,7 +127,9 @@ impl Connection {
         if let SetExpr::Insert(statement) | SetExpr::Update(statement) | SetExpr::Delete(statement) = &*query.body {
             return Box::pin(self.write(statement, query.with.as_ref(), parameters)).await;
         }
-        check_query(&query)?;
+        if !query.locks.is_empty() {
+            return Box::pin(self.query_locking(query, parameters)).await;
+        }
         self.look();
         let mut statement = Statement::Query(Box::new(query));
         naming::name_columns(&mut statement);

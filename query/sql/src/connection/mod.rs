@@ -1,13 +1,18 @@
 //! What a session keeps between statements, and which way a statement goes.
 
+mod answers;
+mod bytes;
 mod cursors;
 mod dispatch;
+mod infer;
+mod locking;
 mod members;
 pub(crate) mod naming;
 mod plan;
 mod prepare;
 mod rewrite;
-mod transactions;
+pub(crate) mod transactions;
+mod values;
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -28,6 +33,11 @@ use crate::{
 
 pub(crate) use dispatch::{check_query, done, first_words, texts};
 pub(crate) use plan::select;
+
+/// The setting that tells what a transaction sees of others.
+pub(crate) const ISOLATION: &str = "transaction_isolation";
+/// The level at which a transaction sees one moment, that of its first statement.
+pub(crate) const REPEATABLE_READ: &str = "repeatable read";
 
 /// A session's state.
 pub(crate) struct Connection {
@@ -104,6 +114,11 @@ impl Connection {
 
     /// Lets the statement see the tables as they are now, with the transaction's writes.
     pub(crate) fn look(&self) {
+        if let Some(open) = self.open.as_ref().filter(|open| open.explicit)
+            && self.info.setting(ISOLATION).as_deref() == Some(REPEATABLE_READ)
+        {
+            open.transaction.pin();
+        }
         self.scope.see(Some(self.tables()));
     }
 

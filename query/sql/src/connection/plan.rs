@@ -9,7 +9,7 @@ use arrow::{
 use datafusion::{
     catalog::{CatalogProviderList, MemoryCatalogProviderList, SchemaProvider},
     common::{
-        DFSchema, ParamValues, ScalarValue,
+        DFSchema, DFSchemaRef, ParamValues, ScalarValue,
         metadata::ScalarAndMetadata,
         tree_node::{Transformed, TreeNode},
     },
@@ -85,6 +85,7 @@ impl Connection {
 
     /// Makes a statement one that DataFusion can plan.
     pub(crate) fn rewrite(&self, statement: &mut Statement) -> Result<()> {
+        super::bytes::read(statement)?;
         functions::rewrite_statement(statement)?;
         catalog::rewrite_statement(statement, &self.objects(), &self.info)?;
         super::rewrite::relations(statement, &self.scope)
@@ -96,6 +97,7 @@ impl Connection {
         mut statement: Statement,
         parameters: &[ScalarValue],
     ) -> Result<(SessionState, LogicalPlan)> {
+        super::values::show(&mut statement, parameters);
         self.rewrite(&mut statement)?;
         let state = self.state()?;
         let plan = Box::pin(state.statement_to_plan(PlannedStatement::Statement(Box::new(statement)))).await?;
@@ -124,8 +126,18 @@ impl Connection {
         query: Statement,
         parameters: &[ScalarValue],
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
-        let (state, plan) = self.plan(query, parameters).await?;
-        let schema = Arc::clone(plan.schema().inner());
+        let (schema, batches) = Box::pin(self.collect_qualified(query, parameters)).await?;
+        Ok((Arc::clone(schema.inner()), batches))
+    }
+
+    /// Runs a query to its end; the schema tells which tables the columns came from.
+    pub(crate) async fn collect_qualified(
+        &mut self,
+        query: Statement,
+        parameters: &[ScalarValue],
+    ) -> Result<(DFSchemaRef, Vec<RecordBatch>)> {
+        let (state, plan) = Box::pin(self.plan(query, parameters)).await?;
+        let schema = Arc::clone(plan.schema());
         let physical = Box::pin(state.create_physical_plan(&plan)).await?;
         Ok((schema, Box::pin(collect(physical, state.task_ctx())).await?))
     }
@@ -164,6 +176,7 @@ impl Connection {
         let count = exprs.len();
         let items = exprs.into_iter().map(SelectItem::UnnamedExpr).collect();
         let mut statement = Statement::Query(Box::new(select(items)?));
+        super::bytes::read(&mut statement)?;
         functions::rewrite_statement(&mut statement)?;
         catalog::rewrite_statement(&mut statement, &self.objects(), &self.info)?;
         let changed = || SqlError::unsupported("a set of rows, or a query, in an expression of this statement");

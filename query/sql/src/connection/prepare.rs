@@ -7,15 +7,16 @@ use datafusion::{
     common::ScalarValue,
     sql::sqlparser::{
         ast::{
-            CastKind, DataType as SqlType, Expr, Ident, Insert, LimitClause, ObjectName, Query, SelectItem, SetExpr,
-            Statement, Value, Visitor, VisitorMut, With,
+            ArrayElemTypeDef, CastKind, DataType as SqlType, Expr, FunctionArg, FunctionArgExpr, Ident, Insert,
+            LimitClause, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value,
+            Visitor, VisitorMut, With,
         },
         dialect::PostgreSqlDialect,
         parser::Parser,
     },
 };
 
-use super::{Connection, done, naming};
+use super::{Connection, done, infer, naming};
 use crate::{
     error::{Result, SqlError},
     outcome::Outcome,
@@ -23,7 +24,7 @@ use crate::{
     session::Prepared,
     settings,
     statement::{self, explain::PLAN_COLUMN, insert::Place, set},
-    types::{declared_type, query_field, type_text},
+    types::{PG_TYPE, declared_type, query_field, query_type, type_name, type_text},
 };
 
 /// Parameters that a statement may have, as in the protocol.
@@ -53,7 +54,8 @@ impl Connection {
                 types.insert(number, sql_type(hint)?);
             }
         }
-        casts(&statement, &mut types);
+        let mut of_catalog = BTreeMap::new();
+        casts(&statement, &mut types, &mut of_catalog);
         let described = self.described(statement, &mut types)?;
         let mut parameters = BTreeMap::new();
         let mut columns = None;
@@ -68,9 +70,10 @@ impl Connection {
                 columns = Some(naming::result_schema(&schema));
             }
         }
-        let parameters = (1..=count).map(|number| match types.get(&number) {
-            Some(known) => declared_type(known).map(|t| query_field("", &t, true)),
-            None => Ok(parameters.remove(&number).unwrap_or_else(|| Field::new("", DataType::Utf8View, true))),
+        let parameters = (1..=count).map(|number| match (types.get(&number), of_catalog.remove(&number)) {
+            (Some(known), _) => declared_type(known).map(|t| query_field("", &t, true)),
+            (None, Some(field)) => Ok(field),
+            (None, None) => Ok(parameters.remove(&number).unwrap_or_else(|| Field::new("", DataType::Utf8View, true))),
         });
         Ok(Prepared { sql: text.to_owned(), parameters: parameters.collect::<Result<_>>()?, columns })
     }
@@ -92,6 +95,7 @@ impl Connection {
                 found.entry(number).or_insert_with(|| field.as_ref().clone());
             }
         }
+        infer::from_plan(&plan, found)?;
         Ok(Arc::clone(plan.schema().inner()))
     }
 
@@ -104,6 +108,7 @@ impl Connection {
                     self.described_write(inner, query.with.as_ref(), types)
                 }
                 _ => {
+                    query.locks.clear();
                     naming::name_columns(&mut statement);
                     Ok(Described { values: None, columns: Columns::Of(Box::new(statement)) })
                 }
@@ -144,7 +149,7 @@ impl Connection {
     }
 
     fn described_write(&mut self, statement: &Statement, with: Option<&With>, types: &mut Types) -> Result<Described> {
-        let (target, values, returning) = match statement {
+        let (target, values, returning, others): (_, _, _, &[TableWithJoins]) = match statement {
             Statement::Insert(insert) => {
                 let target = statement::insert::find(self, insert)?;
                 value_types(&target, insert, types)?;
@@ -155,7 +160,7 @@ impl Connection {
                 // Literals and parameters alone have no plan that is worth making.
                 let values =
                     source.filter(|source| !matches!(&*source.body, SetExpr::Values(_)) || has_expressions(source));
-                (target, values.map(|query| *query), &insert.returning)
+                (target, values.map(|query| *query), &insert.returning, &[])
             }
             Statement::Update(update) => {
                 let target = statement::update::find(self, &update.table, "UPDATE")?;
@@ -167,12 +172,12 @@ impl Connection {
                     }
                 }
                 let query = statement::update::query(&target, update, with)?;
-                (target, Some(query), &update.returning)
+                (target, Some(query), &update.returning, statement::update::from(update)?)
             }
             Statement::Delete(delete) => {
                 let target = statement::delete::target(self, delete)?;
                 let query = statement::delete::query(&target, delete, with)?;
-                (target, Some(query), &delete.returning)
+                (target, Some(query), &delete.returning, delete.using.as_deref().unwrap_or_default())
             }
             _ => return Ok(Described { values: None, columns: Columns::None }),
         };
@@ -182,12 +187,12 @@ impl Connection {
             Some(items) => {
                 let mut query = super::select(Vec::new())?;
                 if let SetExpr::Select(select) = &mut *query.body {
-                    let items = statement::returning::items(&target, items)?;
-                    let named =
-                        items.into_iter().map(|(expr, name)| SelectItem::ExprWithAlias { expr, alias: quoted(&name) });
-                    select.projection = named.collect();
+                    let names = statement::returning::names_of(others);
+                    select.projection = statement::returning::described(&target, &names, items)?;
                     select.from = vec![statement::table_as(&target)?];
+                    select.from.extend(others.iter().cloned());
                 }
+                query.with = with.cloned();
                 Columns::Of(Box::new(Statement::Query(Box::new(query))))
             }
         };
@@ -321,16 +326,16 @@ fn parse_type(text: &str) -> Result<SqlType> {
 }
 
 /// The SQL type of a hint.
-fn sql_type(hint: &DataType) -> Result<SqlType> {
+pub(super) fn sql_type(hint: &DataType) -> Result<SqlType> {
     parse_type(&type_text(&statement::create::type_of(hint, None)?))
 }
 
 /// The number of a parameter such as `$1`.
-fn number_of(name: &str) -> Option<usize> {
+pub(super) fn number_of(name: &str) -> Option<usize> {
     name.strip_prefix('$')?.parse().ok()
 }
 
-fn placeholder(expr: &Expr) -> Option<usize> {
+pub(super) fn placeholder(expr: &Expr) -> Option<usize> {
     match expr {
         Expr::Value(value) => match &value.value {
             Value::Placeholder(name) => number_of(name),
@@ -364,9 +369,37 @@ fn parameter_count(statement: &Statement) -> Result<usize> {
     }
 }
 
+/// What a parameter is that is cast to a type which no column of a table has.
+fn catalog_field(data_type: &SqlType) -> Option<Field> {
+    let (of, is_list) = match data_type {
+        SqlType::Array(ArrayElemTypeDef::SquareBracket(of, _)) => (&**of, true),
+        other => (other, false),
+    };
+    // Lists that no column holds.
+    if is_list
+        && declared_type(data_type).is_err()
+        && let Ok(of) = declared_type(of)
+    {
+        let element = Arc::new(Field::new_list_field(query_type(&of), true));
+        let metadata = [(PG_TYPE.to_owned(), format!("_{}", type_name(&of)))].into();
+        return Some(Field::new("", DataType::List(element), true).with_metadata(metadata));
+    }
+    let SqlType::Custom(name, _) = of else { return None };
+    let (name, held) = match ident(name.0.last()?.as_ident()?).as_str() {
+        "oid" => ("oid", DataType::Int64),
+        "name" => ("name", DataType::Utf8View),
+        _ => return None,
+    };
+    let (name, held) = match is_list {
+        true => (format!("_{name}"), DataType::List(Arc::new(Field::new_list_field(held, true)))),
+        false => (name.to_owned(), held),
+    };
+    Some(Field::new("", held, true).with_metadata([(PG_TYPE.to_owned(), name)].into()))
+}
+
 /// Learns the types of parameters that are cast, or are a number of rows.
-fn casts(statement: &Statement, types: &mut Types) {
-    struct Casts<'a>(&'a mut Types);
+fn casts(statement: &Statement, types: &mut Types, of_catalog: &mut infer::Found) {
+    struct Casts<'a>(&'a mut Types, &'a mut infer::Found);
     impl Casts<'_> {
         fn is_number(&mut self, expr: Option<&Expr>) {
             if let Some(number) = expr.and_then(placeholder) {
@@ -386,14 +419,36 @@ fn casts(statement: &Statement, types: &mut Types) {
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             if let Expr::Cast { expr, data_type, kind: CastKind::Cast | CastKind::DoubleColon, .. } = expr
                 && let Some(number) = placeholder(expr)
-                && declared_type(data_type).is_ok()
             {
-                self.0.entry(number).or_insert_with(|| data_type.clone());
+                if let Some(field) = catalog_field(data_type) {
+                    self.1.entry(number).or_insert(field);
+                } else if declared_type(data_type).is_ok() {
+                    self.0.entry(number).or_insert_with(|| data_type.clone());
+                }
+            }
+            ControlFlow::Continue(())
+        }
+        fn pre_visit_table_factor(&mut self, table: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, args: Some(args), .. } = table
+                && name.to_string().eq_ignore_ascii_case("generate_series")
+            {
+                let exprs = || args.args.iter().filter_map(argument);
+                let is_number = |e: &Expr| matches!(e, Expr::Value(value) if matches!(value.value, Value::Number(..)));
+                if exprs().any(is_number) {
+                    exprs().for_each(|expr| self.is_number(Some(expr)));
+                }
             }
             ControlFlow::Continue(())
         }
     }
-    let _ = walk(statement, &mut Casts(types));
+    let _ = walk(statement, &mut Casts(types, of_catalog));
+}
+
+fn argument(arg: &FunctionArg) -> Option<&Expr> {
+    match arg {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Some(expr),
+        _ => None,
+    }
 }
 
 /// Writes the types of parameters that are known into a statement.
@@ -416,6 +471,6 @@ fn cast_parameters(statement: &mut Statement, types: &Types) {
     let _ = walk_mut(statement, &mut Cast(types));
 }
 
-fn cast(expr: Expr, data_type: SqlType) -> Expr {
+pub(super) fn cast(expr: Expr, data_type: SqlType) -> Expr {
     Expr::Cast { kind: CastKind::DoubleColon, expr: Box::new(expr), data_type, array: false, format: None }
 }

@@ -6,12 +6,13 @@ use datafusion::{
     sql::sqlparser::ast::{Ident, Statement, TransactionAccessMode, TransactionIsolationLevel, TransactionMode, With},
 };
 
-use super::{Connection, Open};
+use super::{Connection, ISOLATION, Open, REPEATABLE_READ};
 use crate::{
     error::{Result, SqlError},
     outcome::Outcome,
     parse::ident,
     session::TransactionStatus,
+    settings,
     statement::{self, Written},
     undo::ByName,
 };
@@ -28,13 +29,8 @@ impl Connection {
         with: Option<&With>,
         parameters: &[ScalarValue],
     ) -> Result<Outcome> {
-        if let Some(open) = &self.open {
-            if open.read_only {
-                return Err(SqlError::new(
-                    b"25006",
-                    "cannot execute a statement that writes in a read-only transaction",
-                ));
-            }
+        self.check_may_write()?;
+        if self.open.is_some() {
             self.look();
             return Ok(Box::pin(statement::apply(self, statement, with, parameters)).await?.into_outcome());
         }
@@ -103,28 +99,23 @@ impl Connection {
     }
 
     /// BEGIN. Inside a transaction it changes nothing, as in PostgreSQL.
-    pub(crate) fn begin(&mut self, modes: &[TransactionMode]) -> Result<Outcome> {
+    pub(crate) fn begin(&mut self, modes: &[TransactionMode], tag: &str) -> Result<Outcome> {
         let mut read_only = self.info.setting("default_transaction_read_only").as_deref() == Some("on");
+        let mut isolation = self.info.setting("default_transaction_isolation").unwrap_or_default();
         for mode in modes {
             match mode {
                 TransactionMode::AccessMode(access) => read_only = *access == TransactionAccessMode::ReadOnly,
-                TransactionMode::IsolationLevel(
-                    TransactionIsolationLevel::ReadCommitted | TransactionIsolationLevel::ReadUncommitted,
-                ) => {}
-                TransactionMode::IsolationLevel(level) => {
-                    return Err(SqlError::unsupported(format!("the isolation level {level}")).with_hint(
-                        "transactions are READ COMMITTED; writes that contradict each other fail with 40001",
-                    ));
-                }
+                TransactionMode::IsolationLevel(level) => isolation = isolation_name(*level)?.to_owned(),
             }
         }
         if self.open.is_none() {
             let transaction = self.sql.engine().begin();
             self.open = Some(Open { transaction, explicit: true, read_only, savepoints: Vec::new() });
             self.info.settings().begin();
+            settings::set(&self.info, ISOLATION, &isolation, true)?;
             self.status.set(TransactionStatus::Open);
         }
-        Ok(Outcome::Done { tag: "BEGIN".to_owned() })
+        Ok(Outcome::Done { tag: tag.to_owned() })
     }
 
     /// COMMIT. A transaction that failed is rolled back, and the tag tells so.
@@ -166,6 +157,18 @@ impl Connection {
             self.open = None;
         }
         Ok(Outcome::Done { tag: "ROLLBACK".to_owned() })
+    }
+
+    /// Lets the open transaction see as this level has it, before it has seen anything at another.
+    ///
+    /// # Errors
+    /// `0A000` for a level that there is not, `25001` when the transaction is bound to a moment already.
+    pub(crate) fn set_isolation(&self, level: TransactionIsolationLevel) -> Result<()> {
+        let name = isolation_name(level)?;
+        if name != REPEATABLE_READ && self.open.as_ref().is_some_and(|open| open.transaction.is_pinned()) {
+            return Err(SqlError::new(b"25001", "SET TRANSACTION ISOLATION LEVEL must be called before any query"));
+        }
+        settings::set(&self.info, ISOLATION, name, true)
     }
 
     /// Lets the open transaction write or not.
@@ -212,6 +215,21 @@ impl Connection {
         self.status.set(TransactionStatus::Idle);
         self.close_cursors_of_transaction();
         self.info.settings().end()
+    }
+}
+
+/// The name of a level as settings have it.
+///
+/// # Errors
+/// `0A000` for a level that there is not.
+pub(crate) fn isolation_name(level: TransactionIsolationLevel) -> Result<&'static str> {
+    match level {
+        TransactionIsolationLevel::ReadCommitted => Ok("read committed"),
+        TransactionIsolationLevel::ReadUncommitted => Ok("read uncommitted"),
+        TransactionIsolationLevel::RepeatableRead => Ok(REPEATABLE_READ),
+        other => Err(SqlError::unsupported(format!("the isolation level {other}")).with_hint(
+            "there are READ COMMITTED and REPEATABLE READ; writes that contradict each other fail with 40001",
+        )),
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod limits;
 mod names;
+mod spellings;
 mod split;
 mod walk;
 
@@ -13,6 +14,7 @@ use datafusion::sql::sqlparser::{
 };
 
 pub(crate) use names::{ident, quoted, relation_name};
+pub(crate) use spellings::MOVE;
 pub(crate) use split::split;
 pub(crate) use walk::{walk, walk_mut};
 
@@ -30,6 +32,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
     let dialect = PostgreSqlDialect {};
     let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
     limits::check_depth(&tokens)?;
+    spellings::rewrite_tokens(&mut tokens);
     crate::rollup::rewrite_tokens(&mut tokens);
     crate::functions::rewrite_tokens(&mut tokens);
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
@@ -72,7 +75,6 @@ fn refused(text: &str) -> Option<SqlError> {
         "LOCK",
         "CLUSTER",
         "REINDEX",
-        "VACUUM",
         "CREATE RULE",
         "CREATE PUBLICATION",
         "CREATE SUBSCRIPTION",

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use chronolith_storage::table::{Part, TableSnapshot};
 use datafusion::{
     catalog::{Session, TableProvider},
-    common::{DFSchema, project_schema, tree_node::TreeNode},
+    common::{Constraint, Constraints, DFSchema, project_schema, tree_node::TreeNode},
     datasource::{TableType, source::DataSourceExec},
     error::Result as PlanResult,
     logical_expr::{Expr, TableProviderFilterPushDown, utils::conjunction},
@@ -32,12 +32,19 @@ pub(crate) struct TableScanProvider {
     table: TableSnapshot,
     layout: Arc<Layout>,
     ids: RangeInclusive<u64>,
+    /// The primary key, if the table has one.
+    key: Option<Constraints>,
 }
 
 impl TableScanProvider {
     /// The rows of a snapshot through a layout of it.
     pub(crate) fn new(table: TableSnapshot, layout: Arc<Layout>) -> Self {
-        Self { table, layout, ids: ALL_IDS }
+        let definition = &table.definition;
+        let place = |id| layout.schema.index_of(&definition.column(id)?.name).ok();
+        let key: Option<Vec<usize>> = definition.primary_key.iter().map(|id| place(*id)).collect();
+        let key = key.filter(|places| !places.is_empty());
+        let key = key.map(|places| Constraints::new_unverified(vec![Constraint::PrimaryKey(places)]));
+        Self { table, layout, ids: ALL_IDS, key }
     }
 
     /// The same with rows of these ids only; parts without one are not read.
@@ -90,6 +97,11 @@ impl TableProvider for TableScanProvider {
 
     fn table_type(&self) -> TableType {
         TableType::Base
+    }
+
+    /// The primary key: who groups by it may name every other column, as ORMs do.
+    fn constraints(&self) -> Option<&Constraints> {
+        self.key.as_ref()
     }
 
     async fn scan(

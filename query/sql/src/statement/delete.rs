@@ -13,7 +13,8 @@ use datafusion::{
 };
 
 use super::{
-    Written, gone, returning,
+    Written, gone,
+    returning::{self, Others},
     target::Target,
     update::{distinct_ids, find, item, qualified},
 };
@@ -49,6 +50,8 @@ pub(crate) fn query(target: &Target, statement: &Delete, with: Option<&With>) ->
     if statement.returning.is_some() {
         let names = (1..).zip(target.column_names());
         items.extend(names.map(|(place, name)| item(qualified(target, &name), place)));
+        let using = returning::names_of(statement.using.as_deref().unwrap_or_default());
+        items.extend(using.iter().map(returning::all_of));
     }
     let mut query = select(items)?;
     query.with = with.cloned();
@@ -75,28 +78,36 @@ pub(crate) async fn run(
     }
     let target = target(connection, statement)?;
     let query = query(&target, statement, with)?;
+    let mut returned = statement.returning.clone();
+    let answered = Box::pin(connection.answer_inside(returning::exprs(returned.as_mut()), parameters)).await?;
     connection.scope.show_row_ids(Some(&target.name));
-    let found = connection.collect(Statement::Query(Box::new(query)), parameters).await;
+    let found = connection.collect_qualified(Statement::Query(Box::new(query)), parameters).await;
     connection.scope.show_row_ids(None);
     let (schema, batches) = found?;
-    let batch = arrow::compute::concat_batches(&schema, &batches)?;
+    let batch = arrow::compute::concat_batches(schema.inner(), &batches)?;
     let (ids, places) = distinct_ids(batch.column(0))?;
     gone::delete(connection, &target.table, &ids)?;
     let mut written = Written::done(format!("DELETE {}", ids.len()));
-    if let Some(items) = &statement.returning {
+    if let Some(items) = &returned {
         let batch = match &places {
             None => batch,
             Some(places) => arrow::compute::take_record_batch(&batch, places)?,
         };
         let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let columns = batch.columns()[1..].to_vec();
-        let named = batch.schema().fields()[1..]
+        let names = target.column_names();
+        let own = 1 + names.len();
+        let others = match batch.num_columns() > own {
+            true => Some(Others::of(&schema, &batch, own)?),
+            false => None,
+        };
+        let columns = batch.columns()[1..own].to_vec();
+        let named = batch.schema().fields()[1..own]
             .iter()
-            .zip(target.column_names())
+            .zip(names)
             .map(|(f, n)| f.as_ref().clone().with_name(n))
             .collect::<Vec<_>>();
         let old = RecordBatch::try_new_with_options(Arc::new(Schema::new(named)), columns, &options)?;
-        let (schema, rows) = returning::rows(connection, &target, &old, items, parameters)?;
+        let (schema, rows) = returning::rows(connection, &target, &old, others.as_ref(), items, &answered)?;
         written.returned = Some((schema, rows, "DELETE"));
     }
     Ok(written)

@@ -7,7 +7,8 @@ use chronolith_storage::{StorageError, engine::OnConflict as KeyConflict, table:
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{
-        Ident, Insert, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableObject, Values as ValuesList, With,
+        Expr, Ident, Insert, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableObject, Values as ValuesList,
+        With,
     },
 };
 
@@ -49,6 +50,9 @@ pub(crate) async fn run(
     parameters: &[ScalarValue],
 ) -> Result<Written> {
     let target = find(connection, statement)?;
+    let mut statement = Insert::clone(statement);
+    let parameters = Box::pin(connection.answer_inside(evaluated(&mut statement), parameters)).await?;
+    let (statement, parameters) = (&statement, parameters.as_slice());
     let given = Box::pin(source(connection, statement, with, &target, parameters)).await?;
     let (len, given) = given;
     let rows = NewRows::make(connection, &target, len, &given)?;
@@ -80,6 +84,25 @@ pub(crate) async fn run(
     finish(connection, &target, statement, count, &batch, parameters)
 }
 
+/// The expressions that are evaluated over rows in hand: those of VALUES, of what is set on conflict, of RETURNING.
+fn evaluated(statement: &mut Insert) -> impl Iterator<Item = &mut Expr> {
+    let values = statement.source.as_mut().and_then(|source| match &mut *source.body {
+        SetExpr::Values(values) => Some(values.rows.iter_mut().flat_map(|row| &mut row.content)),
+        _ => None,
+    });
+    let update = statement.on.as_mut().and_then(|on| match on {
+        OnInsert::OnConflict(on) => match &mut on.action {
+            OnConflictAction::DoUpdate(update) => Some(update),
+            OnConflictAction::DoNothing => None,
+        },
+        _ => None,
+    });
+    let set = update.into_iter().flat_map(|update| {
+        update.assignments.iter_mut().map(|assignment| &mut assignment.value).chain(&mut update.selection)
+    });
+    values.into_iter().flatten().chain(set).chain(returning::exprs(statement.returning.as_mut()))
+}
+
 fn finish(
     connection: &mut Connection,
     target: &Target,
@@ -90,7 +113,7 @@ fn finish(
 ) -> Result<Written> {
     let mut written = Written::done(format!("INSERT 0 {count}"));
     if let Some(items) = &statement.returning {
-        let (schema, rows) = returning::rows(connection, target, batch, items, parameters)?;
+        let (schema, rows) = returning::rows(connection, target, batch, None, items, parameters)?;
         written.returned = Some((schema, rows, "INSERT 0"));
     }
     Ok(written)
@@ -197,7 +220,7 @@ async fn source(
 
 fn has_default(values: &ValuesList) -> bool {
     values.rows.iter().flat_map(|row| &row.content).any(|expr| {
-        matches!(expr, datafusion::sql::sqlparser::ast::Expr::Identifier(name)
+        matches!(expr, Expr::Identifier(name)
             if name.quote_style.is_none() && name.value.eq_ignore_ascii_case("default"))
     })
 }
@@ -277,10 +300,11 @@ pub(crate) fn told(error: StorageError, target: &Target) -> SqlError {
         StorageError::UniqueViolation { key, .. } => {
             let columns = target.definition().primary_key.iter();
             let names = columns.filter_map(|id| target.definition().column(*id).map(|c| c.name.as_str()));
-            format!("Key ({})=({key}) already exists.", names.collect::<Vec<_>>().join(", "))
+            format!("Key ({})={key} already exists.", names.collect::<Vec<_>>().join(", "))
         }
         _ => return error.into(),
     };
-    let message = format!("duplicate key value violates unique constraint \"{}_pkey\"", target.name);
-    SqlError::new(b"23505", message).with_detail(detail)
+    let constraint = format!("{}_pkey", target.name);
+    let message = format!("duplicate key value violates unique constraint \"{constraint}\"");
+    SqlError::new(b"23505", message).with_detail(detail).with_about(&target.name, None, Some(&constraint))
 }

@@ -1,13 +1,13 @@
 //! SET and SHOW: which setting they mean.
 
 use datafusion::sql::sqlparser::ast::{
-    ContextModifier, Expr, ObjectName, Set, SetSessionAuthorizationParamKind, TransactionAccessMode,
-    TransactionIsolationLevel, TransactionMode, UnaryOperator, Value,
+    ContextModifier, Expr, ObjectName, Set, SetSessionAuthorizationParamKind, TransactionAccessMode, TransactionMode,
+    UnaryOperator, Value,
 };
 
 use crate::{
     clock,
-    connection::Connection,
+    connection::{Connection, transactions::isolation_name},
     error::{Result, SqlError},
     parse::ident,
     settings,
@@ -120,11 +120,10 @@ fn text(value: &Expr) -> Result<String> {
 
 fn transaction_mode(connection: &mut Connection, mode: &TransactionMode, session: bool) -> Result<()> {
     match mode {
-        TransactionMode::IsolationLevel(
-            TransactionIsolationLevel::ReadCommitted | TransactionIsolationLevel::ReadUncommitted,
-        ) => Ok(()),
-        TransactionMode::IsolationLevel(level) => Err(SqlError::unsupported(format!("the isolation level {level}"))
-            .with_hint("transactions are READ COMMITTED; writes that contradict each other fail with 40001")),
+        TransactionMode::IsolationLevel(level) if session => {
+            settings::set(&connection.info, "default_transaction_isolation", isolation_name(*level)?, false)
+        }
+        TransactionMode::IsolationLevel(level) => connection.set_isolation(*level),
         TransactionMode::AccessMode(access) => {
             let read_only = *access == TransactionAccessMode::ReadOnly;
             if session {

@@ -1,6 +1,6 @@
 //! UPDATE: a query gives the rows and their new values; the old ones are deleted, the new ones inserted.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::datatypes::UInt64Type;
@@ -11,8 +11,8 @@ use chronolith_storage::{
 use datafusion::{
     common::ScalarValue,
     sql::sqlparser::ast::{
-        Assignment, AssignmentTarget, Expr, Ident, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor,
-        TableWithJoins, Update, UpdateTableFromKind, Value, With,
+        Assignment, AssignmentTarget, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
+        SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Update, UpdateTableFromKind, Value, Visitor, With,
     },
 };
 use roaring::RoaringTreemap;
@@ -22,14 +22,14 @@ use super::{
     documents::{Change, changed, check_apart, field_path, old_rows, seen_rows},
     gone,
     insert::{Place, told_of_change},
-    returning,
+    returning::{self, Others},
     rows::{Given, NewRows, Values},
     target::Target,
 };
 use crate::{
     connection::{Connection, select},
     error::{Result, SqlError},
-    parse::{ident, parse_expr, quoted},
+    parse::{ident, parse_expr, quoted, walk},
     scan::ROW_ID_COLUMN,
     types::is_json,
 };
@@ -72,10 +72,10 @@ pub(crate) fn assignments(target: &Target, assignments: &[Assignment]) -> Result
                     put(name, value)?;
                 }
             }
-            (AssignmentTarget::Tuple(_), _) => {
-                return Err(SqlError::unsupported(
-                    "setting several columns to something else than as many expressions",
-                ));
+            (AssignmentTarget::Tuple(names), value) => {
+                for (name, value) in names.iter().zip(parts(value, names.len())?) {
+                    put(name, &value)?;
+                }
             }
         }
     }
@@ -84,6 +84,71 @@ pub(crate) fn assignments(target: &Target, assignments: &[Assignment]) -> Result
         Place::Column(_) => None,
     }))?;
     Ok(out)
+}
+
+/// What each of several columns is set to by one value: the parts of a ROW, or the columns of a query.
+fn parts(value: &Expr, wanted: usize) -> Result<Vec<Expr>> {
+    let number = || SqlError::new(b"42601", "number of columns does not match number of values");
+    let refused = || SqlError::unsupported("setting several columns to something else than a row or a simple query");
+    let found = match value {
+        Expr::Nested(inner) => return parts(inner, wanted),
+        Expr::Tuple(values) => values.clone(),
+        Expr::Function(call) if call.name.to_string().eq_ignore_ascii_case("row") => match &call.args {
+            FunctionArguments::List(list) => {
+                let args = list.args.iter().map(|arg| match arg {
+                    FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) => Ok(expr.clone()),
+                    _ => Err(refused()),
+                });
+                args.collect::<Result<_>>()?
+            }
+            _ => return Err(refused()),
+        },
+        Expr::Subquery(query) => columns_of(query).ok_or_else(refused)?,
+        _ => return Err(refused()),
+    };
+    if found.len() == wanted { Ok(found) } else { Err(number()) }
+}
+
+/// A query for each column of a query: what they read is the same, since a statement sees one moment. `None` when they cannot
+/// be told from the text.
+fn columns_of(query: &Query) -> Option<Vec<Expr>> {
+    struct Calls(bool);
+    impl Visitor for Calls {
+        type Break = ();
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            self.0 |= matches!(expr, Expr::Function(_));
+            ControlFlow::Continue(())
+        }
+    }
+    let SetExpr::Select(select) = &*query.body else { return None };
+    let is_expr = |item: &SelectItem| matches!(item, SelectItem::UnnamedExpr(_) | SelectItem::ExprWithAlias { .. });
+    if !select.projection.iter().all(is_expr) {
+        return None;
+    }
+    let mut calls = Calls(false);
+    let _ = walk(query, &mut calls);
+    let is_plain = !calls.0 && select.distinct.is_none();
+    let names: Vec<Ident> = (0..select.projection.len()).map(|at| quoted(&format!("\u{1}{at}"))).collect();
+    let columns = (0..names.len()).map(|at| {
+        let mut one = query.clone();
+        let SetExpr::Select(select) = &mut *one.body else { return None };
+        if is_plain {
+            select.projection = vec![select.projection.swap_remove(at)];
+            return Some(Expr::Subquery(Box::new(one)));
+        }
+        // Without one of its columns it may be another query: one that aggregates no more, or has other distinct rows.
+        for (item, name) in select.projection.iter_mut().zip(&names) {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item {
+                *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias: name.clone() };
+            }
+        }
+        let text = format!("SELECT {} FROM ({one}) AS \"\u{1}\"", names[at]);
+        match crate::parse::parse(&text).ok()?? {
+            Statement::Query(query) => Some(Expr::Subquery(query)),
+            _ => None,
+        }
+    });
+    columns.collect()
 }
 
 /// What a name is set to.
@@ -141,18 +206,30 @@ pub(crate) fn query(target: &Target, statement: &Update, with: Option<&With>) ->
             items.push(item(new.unwrap_or_else(|| qualified(target, &column.name)), place));
         }
     }
+    let from = from(statement)?;
+    if statement.returning.is_some() {
+        items.extend(returning::names_of(from).iter().map(returning::all_of));
+    }
     let mut query = select(items)?;
     query.with = with.cloned();
     if let SetExpr::Select(select) = &mut *query.body {
         select.from = vec![statement.table.clone()];
-        match &statement.from {
-            None => {}
-            Some(UpdateTableFromKind::AfterSet(from)) => select.from.extend(from.iter().cloned()),
-            Some(UpdateTableFromKind::BeforeSet(_)) => return Err(SqlError::unsupported("FROM before SET")),
-        }
+        select.from.extend(from.iter().cloned());
         select.selection.clone_from(&statement.selection);
     }
     Ok(query)
+}
+
+/// The tables that the target is joined with.
+///
+/// # Errors
+/// `0A000` for what PostgreSQL does not have.
+pub(crate) fn from(statement: &Update) -> Result<&[TableWithJoins]> {
+    match &statement.from {
+        None => Ok(&[]),
+        Some(UpdateTableFromKind::AfterSet(from)) => Ok(from),
+        Some(UpdateTableFromKind::BeforeSet(_)) => Err(SqlError::unsupported("FROM before SET")),
+    }
 }
 
 /// A column of the target.
@@ -184,18 +261,27 @@ pub(crate) async fn run(
     }
     let target = find(connection, &statement.table, "UPDATE")?;
     let query = query(&target, statement, with)?;
+    let mut returned = statement.returning.clone();
+    let answered = Box::pin(connection.answer_inside(returning::exprs(returned.as_mut()), parameters)).await?;
     connection.scope.show_row_ids(Some(&target.name));
-    let found = connection.collect(Statement::Query(Box::new(query)), parameters).await;
+    let found = connection.collect_qualified(Statement::Query(Box::new(query)), parameters).await;
     connection.scope.show_row_ids(None);
     let (schema, batches) = found?;
-    let batch = arrow::compute::concat_batches(&schema, &batches)?;
+    let batch = arrow::compute::concat_batches(schema.inner(), &batches)?;
     let (ids, places) = distinct_ids(batch.column(0))?;
     let batch = match &places {
         None => batch,
         Some(places) => arrow::compute::take_record_batch(&batch, places)?,
     };
-    let inserted = if target.definition().dynamic {
-        changed_documents(connection, &target, &assignments(&target, &statement.assignments)?, &batch)?
+    let assigned = assignments(&target, &statement.assignments)?;
+    let is_dynamic = target.definition().dynamic;
+    let own = 1 + if is_dynamic { assigned.len() } else { target.definition().columns.len() };
+    let others = match returned.is_some() && batch.num_columns() > own {
+        true => Some(Others::of(&schema, &batch, own)?),
+        false => None,
+    };
+    let inserted = if is_dynamic {
+        changed_documents(connection, &target, &assigned, &batch)?
     } else {
         let columns = target.definition().columns.iter().zip(&batch.columns()[1..]);
         let columns = columns.map(|(column, values)| (column.id, Values::Seen(Arc::clone(values)))).collect();
@@ -203,7 +289,13 @@ pub(crate) async fn run(
         NewRows::make(connection, &target, batch.num_rows(), &given)?.to_rows(&target)?
     };
     let written = write(connection, &target, &target.table, &ids, &inserted)?;
-    finish(connection, &target, statement, written, &inserted, parameters)
+    let mut done = Written::done(format!("UPDATE {written}"));
+    if let Some(items) = &returned {
+        let rows = seen_rows(&target, &inserted)?;
+        let (schema, rows) = returning::rows(connection, &target, &rows, others.as_ref(), items, &answered)?;
+        done.returned = Some((schema, rows, "UPDATE"));
+    }
+    Ok(done)
 }
 
 /// Puts new rows in the place of old ones, which this snapshot of the table has. Gives how many.
@@ -218,22 +310,6 @@ pub(crate) fn write(
     let done = connection.transaction()?.insert(table.definition.id, rows.clone(), KeyConflict::Refuse);
     done.map_err(|e| told_of_change(connection, e, target, ids))?;
     Ok(rows.len())
-}
-
-fn finish(
-    connection: &mut Connection,
-    target: &Target,
-    statement: &Update,
-    count: usize,
-    rows: &Rows,
-    parameters: &[ScalarValue],
-) -> Result<Written> {
-    let mut written = Written::done(format!("UPDATE {count}"));
-    if let Some(items) = &statement.returning {
-        let (schema, rows) = returning::rows(connection, target, &seen_rows(target, rows)?, items, parameters)?;
-        written.returned = Some((schema, rows, "UPDATE"));
-    }
-    Ok(written)
 }
 
 /// The rows of a dynamic table with what a query of their ids and new values tells.

@@ -128,9 +128,14 @@ fn change(
     old_ids: &[u64],
     parameters: &[ScalarValue],
 ) -> Result<Rows> {
+    let is_pinned = connection.transaction()?.is_pinned();
     let snapshot = connection.transaction()?.tables();
     let Some(snapshot) = snapshot.table(&target.name) else { return Err(super::target::no_table(&target.name)) };
-    let old_rows = old_rows(snapshot, old_ids)?;
+    let old_rows = old_rows(snapshot, old_ids).map_err(|error| match is_pinned {
+        // The key is that of a row which came after the moment that the transaction sees.
+        true => StorageError::Conflict { reason: format!("a row of table \"{}\" was changed", target.name) }.into(),
+        false => error,
+    })?;
     let (old, excluded) = (seen_rows(target, &old_rows)?, seen_rows(target, excluded)?);
     let schema = DFSchema::try_from_qualified_schema(target.alias.as_str(), &old.schema())?
         .join(&DFSchema::try_from_qualified_schema("excluded", &excluded.schema())?)?;

@@ -1,6 +1,6 @@
 //! VALUES of an INSERT that need no planner: literals and parameters become columns at once.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use arrow::array::{ArrayRef, StringViewArray};
 use chronolith_storage::table::ColumnType;
@@ -11,7 +11,7 @@ use datafusion::{
 
 use crate::{
     error::{Result, SqlError},
-    types::{assign, parse_texts},
+    types::{assign, decimal, parse_texts, type_text},
 };
 
 /// A value of a row.
@@ -22,6 +22,10 @@ pub(crate) enum Cell {
     Default,
     /// The text of a literal, which means what the column's type reads in it.
     Text(String),
+    /// A number as it is written.
+    Number(String),
+    /// A truth value.
+    Bool(bool),
     /// A parameter's value.
     Value(ScalarValue),
 }
@@ -51,8 +55,8 @@ fn cell(expr: &Expr, parameters: &[ScalarValue]) -> Result<Option<Cell>> {
     Ok(match expr {
         Expr::Value(value) => match &value.value {
             Value::Null => Some(Cell::Null),
-            Value::Boolean(value) => Some(Cell::Text(value.to_string())),
-            Value::Number(number, _) => Some(Cell::Text(number.clone())),
+            Value::Boolean(value) => Some(Cell::Bool(*value)),
+            Value::Number(number, _) => Some(Cell::Number(number.clone())),
             Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(Cell::Text(text.clone())),
             Value::DollarQuotedString(text) => Some(Cell::Text(text.value.clone())),
             Value::Placeholder(name) => Some(parameter(name, parameters)?),
@@ -60,7 +64,7 @@ fn cell(expr: &Expr, parameters: &[ScalarValue]) -> Result<Option<Cell>> {
         },
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => match &**expr {
             Expr::Value(value) => match &value.value {
-                Value::Number(number, _) => Some(Cell::Text(format!("-{number}"))),
+                Value::Number(number, _) => Some(Cell::Number(format!("-{number}"))),
                 _ => None,
             },
             _ => None,
@@ -96,14 +100,17 @@ pub(crate) fn cells_as(
     zone: &str,
     defaults: Option<&ArrayRef>,
 ) -> Result<ArrayRef> {
-    let only_texts = cells.iter().all(|cell| matches!(cell, Cell::Null | Cell::Text(_)));
-    if only_texts {
-        return parse_texts(cells.iter().map(text), column_type, zone);
+    let literals = cells.iter().map(|cell| literal(cell, column_type)).collect::<Result<Vec<_>>>()?;
+    let only_literals = cells.iter().all(|cell| !matches!(cell, Cell::Value(_) | Cell::Default));
+    if only_literals {
+        return parse_texts(literals.iter().map(Option::as_deref), column_type, zone);
     }
     let mut out: Vec<ArrayRef> = Vec::with_capacity(cells.len());
     for (row, cell) in cells.iter().enumerate() {
         out.push(match cell {
-            Cell::Null | Cell::Text(_) => parse_texts(std::iter::once(text(cell)), column_type, zone)?,
+            Cell::Null | Cell::Text(_) | Cell::Number(_) | Cell::Bool(_) => {
+                parse_texts(std::iter::once(literals[row].as_deref()), column_type, zone)?
+            }
             Cell::Value(value) => assign(&value.to_array_of_size(1)?, column_type, zone)?,
             Cell::Default => match defaults {
                 Some(defaults) => defaults.slice(row, 1),
@@ -115,10 +122,45 @@ pub(crate) fn cells_as(
     Ok(arrow::compute::concat(&out)?)
 }
 
-fn text(cell: &Cell) -> Option<&str> {
+/// The text that a column of a type reads for a literal.
+///
+/// # Errors
+/// `42804` when the literal is of a type that cannot be assigned to the column's, `22003` when it is too large for it.
+fn literal<'c>(cell: &'c Cell, column_type: &ColumnType) -> Result<Option<Cow<'c, str>>> {
+    let wrong = |is: &str| {
+        let message = format!("column is of type {} but expression is of type {is}", type_text(column_type));
+        Err(SqlError::new(b"42804", message).with_hint("You will need to rewrite or cast the expression."))
+    };
     match cell {
-        Cell::Text(text) => Some(text),
-        _ => None,
+        Cell::Text(text) => Ok(Some(Cow::Borrowed(text))),
+        Cell::Bool(value) => match column_type {
+            ColumnType::Bool | ColumnType::Text | ColumnType::Varchar(_) | ColumnType::Char(_) => {
+                Ok(Some(Cow::Borrowed(if *value { "true" } else { "false" })))
+            }
+            _ => wrong("boolean"),
+        },
+        Cell::Number(number) => {
+            let is_whole = number.bytes().all(|b| b.is_ascii_digit() || b == b'-');
+            match column_type {
+                // A number with a fraction is rounded as numerics are.
+                ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8 if !is_whole => {
+                    let whole = decimal(number, None, 0);
+                    let out_of_range = || SqlError::new(b"22003", format!("{} out of range", type_text(column_type)));
+                    Ok(Some(Cow::Owned(whole.map_err(|_| out_of_range())?.to_string())))
+                }
+                ColumnType::Int2
+                | ColumnType::Int4
+                | ColumnType::Int8
+                | ColumnType::Float4
+                | ColumnType::Float8
+                | ColumnType::Numeric { .. }
+                | ColumnType::Text
+                | ColumnType::Varchar(_)
+                | ColumnType::Char(_) => Ok(Some(Cow::Borrowed(number))),
+                _ => wrong(if is_whole { "integer" } else { "numeric" }),
+            }
+        }
+        Cell::Null | Cell::Value(_) | Cell::Default => Ok(None),
     }
 }
 
@@ -127,19 +169,27 @@ fn text(cell: &Cell) -> Option<&str> {
 /// # Errors
 /// None: what is nothing else is a text.
 pub(crate) fn cells_of_field(cells: &[Cell], zone: &str) -> Result<ArrayRef> {
+    // What a literal looks like counts, quoted or not.
+    let cells = cells.iter().map(|cell| match cell {
+        Cell::Number(number) => Cell::Text(number.clone()),
+        Cell::Bool(value) => Cell::Text(value.to_string()),
+        other => other.clone(),
+    });
+    let cells = cells.collect::<Vec<_>>();
     for column_type in [ColumnType::Bool, ColumnType::Int8, ColumnType::Float8] {
         let named_bool = |cell: &Cell| !matches!(cell, Cell::Text(t) if !matches!(t.as_str(), "true" | "false"));
         if column_type == ColumnType::Bool && !cells.iter().all(named_bool) {
             continue;
         }
-        if let Ok(values) = cells_as(cells, &column_type, zone, None) {
+        if let Ok(values) = cells_as(&cells, &column_type, zone, None) {
             return Ok(values);
         }
     }
     let texts: Vec<Option<String>> = cells
         .iter()
         .map(|cell| match cell {
-            Cell::Text(text) => Some(text.clone()),
+            Cell::Text(text) | Cell::Number(text) => Some(text.clone()),
+            Cell::Bool(value) => Some(value.to_string()),
             Cell::Value(value) => Some(value.to_string()),
             Cell::Null | Cell::Default => None,
         })

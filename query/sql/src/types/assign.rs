@@ -77,7 +77,7 @@ pub(crate) fn check_not_null(values: &ArrayRef, column: &ColumnDefinition, table
     if column.not_null && values.null_count() > 0 {
         let message =
             format!("null value in column \"{}\" of relation \"{table}\" violates not-null constraint", column.name);
-        return Err(SqlError::new(b"23502", message));
+        return Err(SqlError::new(b"23502", message).with_about(table, Some(&column.name), None));
     }
     Ok(())
 }

@@ -1,8 +1,10 @@
 //! The types that statements name: from the syntax tree to column types.
 
 use chronolith_storage::table::ColumnType;
-use datafusion::sql::sqlparser::ast::{
-    ArrayElemTypeDef, CharacterLength, DataType as SqlType, ExactNumberInfo, TimezoneInfo,
+use datafusion::sql::sqlparser::{
+    ast::{ArrayElemTypeDef, CharacterLength, DataType as SqlType, ExactNumberInfo, TimezoneInfo},
+    dialect::PostgreSqlDialect,
+    parser::Parser,
 };
 
 use super::NUMERIC_SCALE;
@@ -73,7 +75,24 @@ pub(crate) fn declared_type(sql_type: &SqlType) -> Result<ColumnType> {
     })
 }
 
+/// A type of `pg_catalog` that the parser knows by its name alone.
+fn of_catalog(sql_type: &SqlType) -> Option<ColumnType> {
+    let SqlType::Custom(name, modifiers) = sql_type else { return None };
+    let [schema, of] = name.0.as_slice() else { return None };
+    if !modifiers.is_empty() || schema.as_ident()?.value != "pg_catalog" {
+        return None;
+    }
+    let of = &of.as_ident()?.value;
+    let (of, is_array) = of.strip_prefix('_').map_or((of.as_str(), false), |of| (of, true));
+    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(of).ok()?.parse_data_type().ok()?;
+    let declared = declared_type(&parsed).ok()?;
+    Some(if is_array { ColumnType::Array(Box::new(declared)) } else { declared })
+}
+
 fn named(sql_type: &SqlType) -> Result<ColumnType> {
+    if let Some(known) = of_catalog(sql_type) {
+        return Ok(known);
+    }
     let name = custom_name(sql_type);
     Ok(match name.as_deref() {
         Some("serial" | "serial4") => ColumnType::Int4,

@@ -13,7 +13,7 @@ use chronolith_storage::table::ColumnType;
 
 pub(crate) use assign::{assign, check_not_null};
 pub(crate) use declare::{declared_type, is_serial};
-pub(crate) use parse::parse_texts;
+pub(crate) use parse::{decimal, parse_texts, read_bytes};
 pub(crate) use planner::PgTypes;
 
 /// The key in a field's metadata that names the PostgreSQL type where Arrow's alone does not tell it.

@@ -59,7 +59,7 @@ fn parse_each(texts: &mut dyn Iterator<Item = Option<&str>>, column_type: &Colum
         ColumnType::Bytes => {
             let mut out = BinaryViewBuilder::new();
             for text in texts {
-                out.append_option(text.map(bytes).transpose()?);
+                out.append_option(text.map(read_bytes).transpose()?);
             }
             Ok(Arc::new(out.finish()))
         }
@@ -164,7 +164,7 @@ fn float(text: &str, column_type: &ColumnType) -> Result<f64> {
 }
 
 /// A decimal number as an integer of the scale, rounded half away from zero.
-pub(super) fn decimal(text: &str, precision: Option<u8>, scale: u8) -> Result<i128> {
+pub(crate) fn decimal(text: &str, precision: Option<u8>, scale: u8) -> Result<i128> {
     let column_type = ColumnType::Numeric { precision, scale };
     let number = text.trim();
     let (mantissa, exponent) = match number.split_once(['e', 'E']) {
@@ -220,7 +220,11 @@ pub(super) fn overflow(precision: Option<u8>, scale: u8) -> SqlError {
     ))
 }
 
-fn bytes(text: &str) -> Result<Vec<u8>> {
+/// The bytes that a text of `bytea` writes.
+///
+/// # Errors
+/// `22P02` when it writes none.
+pub(crate) fn read_bytes(text: &str) -> Result<Vec<u8>> {
     if let Some(hex) = text.strip_prefix("\\x") {
         let digits = hex.as_bytes();
         let nibble = |b: u8| (b as char).to_digit(16).map(|d| d as u8).ok_or_else(|| invalid(text, &ColumnType::Bytes));

@@ -4,6 +4,7 @@ mod cases;
 mod copies;
 mod documents;
 mod harness;
+mod isolation;
 mod jsonb;
 mod keys;
 mod limits;

@@ -117,3 +117,60 @@ fn prepare_and_execute_are_statements_too() {
     assert_eq!(run(&mut session, "EXECUTE q(1)").expect_err("it is gone").state.as_str(), "26000");
     run(&mut session, "DEALLOCATE ALL").expect("all are gone");
 }
+
+/// The types of a statement's parameters as PostgreSQL names them.
+fn names(session: &mut Session, statement: &str) -> Vec<String> {
+    let parameters = wait(session.prepare(statement, &[])).expect(statement).parameters;
+    let name = |field: &arrow::datatypes::Field| match field.metadata().get("pg_type") {
+        Some(name) => name.clone(),
+        None => field.data_type().to_string(),
+    };
+    parameters.iter().map(name).collect()
+}
+
+#[test]
+fn types_come_from_what_functions_make_of_them() {
+    let mut session = session();
+    run(&mut session, "CREATE TABLE d (id INT PRIMARY KEY, u UUID, j JSONB, tags TEXT[])").expect("the table is made");
+    let list = |of: DataType| DataType::List(std::sync::Arc::new(arrow::datatypes::Field::new_list_field(of, true)));
+    assert_eq!(types(&mut session, "SELECT * FROM d WHERE id = ANY($1)"), [list(DataType::Int32)]);
+    assert_eq!(types(&mut session, "DELETE FROM d WHERE NOT (id = ANY($1))"), [list(DataType::Int32)]);
+    assert_eq!(types(&mut session, "SELECT * FROM t WHERE name = ANY($1)"), [list(DataType::Utf8View)]);
+    assert_eq!(names(&mut session, "SELECT * FROM d WHERE u = ANY($1)"), ["_uuid"]);
+    assert_eq!(types(&mut session, "SELECT * FROM d WHERE $1 = ANY(tags)"), [DataType::Utf8View]);
+    assert_eq!(names(&mut session, "SELECT * FROM d WHERE j @> $1"), ["jsonb"]);
+    assert_eq!(
+        types(&mut session, "SELECT greatest($1, id), nullif($2, id) FROM d"),
+        [DataType::Int32, DataType::Int32]
+    );
+    assert_eq!(types(&mut session, "SELECT CASE WHEN $1 THEN $2 ELSE 1.5 END")[0], DataType::Boolean);
+    assert_eq!(types(&mut session, "SELECT left(name, $1) FROM t"), [DataType::Int32]);
+    assert_eq!(types(&mut session, "SELECT * FROM generate_series(1, $1)"), [DataType::Int64]);
+}
+
+#[test]
+fn casts_to_types_that_no_column_has_tell_what_clients_know() {
+    let mut session = session();
+    assert_eq!(names(&mut session, "SELECT typname FROM pg_type WHERE oid = ANY($1::oid[])"), ["_oid"]);
+    assert_eq!(names(&mut session, "SELECT $1::oid"), ["oid"]);
+    assert_eq!(names(&mut session, "SELECT * FROM unnest($1::numeric[])"), ["_numeric"]);
+    assert_eq!(types(&mut session, "SELECT $1::pg_catalog.int4"), [DataType::Int32]);
+}
+
+#[test]
+fn values_are_taken_for_what_they_are() {
+    let mut session = session();
+    let day = ScalarValue::new_interval_mdn(0, 1, 0);
+    let is_before = wait(async {
+        let query = "SELECT now() - $1 < now()";
+        let prepared = session.prepare(query, &[Some(day.data_type())]).await.expect("it can be prepared");
+        answer(session.execute(&prepared, &[day]).await.expect("it runs")).await.expect("its row comes")
+    });
+    assert_eq!(is_before.rows, [["true"]]);
+    let three = ScalarValue::Int64(Some(3));
+    assert_eq!(execute(&mut session, "SELECT count(*) FROM generate_series(1, $1) AS g", &[three]).rows, [["3"]]);
+    let name = ScalarValue::Utf8View(Some("t".to_owned()));
+    let found =
+        "SELECT relname FROM pg_catalog.pg_class WHERE relname = $1::varchar AND relkind = ANY (ARRAY['r', 'v'])";
+    assert_eq!(execute(&mut session, found, &[name]).rows, [["t"]]);
+}

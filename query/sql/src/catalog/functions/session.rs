@@ -10,7 +10,7 @@ use crate::{catalog::cell::Cell, error::SqlError, settings};
 /// The version of PostgreSQL whose catalog this is.
 pub(in crate::catalog) const SERVER_VERSION: &str = "16.6";
 
-pub(super) const FUNCTIONS: [Spec; 29] = [
+pub(super) const FUNCTIONS: [Spec; 30] = [
     Spec::new("version", (0, 0), "text", version),
     Spec::new("current_database", (0, 0), "name", database),
     Spec::new("current_catalog", (0, 0), "name", database),
@@ -43,6 +43,8 @@ pub(super) const FUNCTIONS: [Spec; 29] = [
     Spec::new("inet_server_port", (0, 0), "int4", |_| Ok(Cell::Null)),
     Spec::new("inet_client_addr", (0, 0), "text", |_| Ok(Cell::Null)),
     Spec::new("inet_client_port", (0, 0), "int4", |_| Ok(Cell::Null)),
+    // There are no advisory locks; a client's pool lets go of all of them whether it took any or not.
+    Spec::new("pg_advisory_unlock_all", (0, 0), "void", |_| Ok(Cell::Text(String::new()))),
     Spec::new("pg_listening_channels", (0, 0), "_text", |_| Ok(Cell::List(Vec::new()))),
     Spec::new("txid_current", (0, 0), "int8", transaction),
     Spec::new("txid_current_if_assigned", (0, 0), "int8", |_| Ok(Cell::Null)),

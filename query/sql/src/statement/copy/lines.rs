@@ -247,6 +247,7 @@ mod tests {
 
     fn options(csv: bool) -> CopyOptions {
         CopyOptions {
+            binary: false,
             csv,
             delimiter: if csv { b',' } else { b'\t' },
             null: if csv { String::new() } else { "\\N".to_owned() },

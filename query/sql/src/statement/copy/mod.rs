@@ -1,11 +1,14 @@
-//! COPY: rows in and out, as text or CSV.
+//! COPY: rows in and out, as text, CSV or values.
 
 mod lines;
 mod options;
 
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::{
+    array::ArrayRef,
+    datatypes::{DataType, Field},
+};
 use chronolith_storage::engine::OnConflict as KeyConflict;
 use datafusion::sql::sqlparser::ast::{
     CopyLegacyOption, CopyOption, CopySource, CopyTarget, Ident, ObjectName, Query, SelectItem, SetExpr, Statement,
@@ -25,7 +28,7 @@ use crate::{
     error::{Result, SqlError},
     outcome::{CopyIn, CopyOptions, Outcome},
     parse::{ident, quoted},
-    types::parse_texts,
+    types::{assign, parse_texts, query_field},
 };
 
 /// Rows that are parsed together.
@@ -96,11 +99,13 @@ fn begin(connection: &mut Connection, name: &ObjectName, columns: &[Ident], opti
     connection.check_may_write()?;
     let target = Target::find(connection, name, None)?;
     let places = places(&target, columns)?;
-    let names = places.iter().map(|place| match place {
-        Place::Column(id) => target.definition().column(*id).map(|column| column.name.clone()).unwrap_or_default(),
-        Place::Field(name) => name.clone(),
+    let fields = places.iter().filter_map(|place| match place {
+        Place::Column(id) => {
+            target.definition().column(*id).map(|column| query_field(&column.name, &column.column_type, true))
+        }
+        Place::Field(name) => Some(Field::new(name, DataType::Utf8View, true)),
     });
-    let names: Vec<String> = names.collect();
+    let fields: Vec<Field> = fields.collect();
     let feed = Feed {
         lines: Lines::new(&options, places.len()),
         table: name.clone(),
@@ -111,7 +116,7 @@ fn begin(connection: &mut Connection, name: &ObjectName, columns: &[Ident], opti
         target,
         places: places.clone(),
     };
-    Ok(Outcome::CopyIn(Box::new(CopyIn::new(options, names, feed))))
+    Ok(Outcome::CopyIn(Box::new(CopyIn::new(options, fields, feed))))
 }
 
 /// The rows of a COPY ... FROM STDIN that came so far.
@@ -136,6 +141,28 @@ impl Feed {
     pub(crate) fn take(&mut self, bytes: &[u8]) -> Result<()> {
         self.lines.push(bytes);
         self.take_lines(false)
+    }
+
+    /// Takes rows of values.
+    ///
+    /// # Errors
+    /// When a value does not fit its column.
+    pub(crate) fn take_rows(&mut self, columns: &[ArrayRef]) -> Result<()> {
+        if columns.len() != self.places.len() {
+            return Err(SqlError::new(b"22P04", "the rows do not have the columns of the copy"));
+        }
+        let len = columns.first().map_or(0, |column| column.len());
+        let assigned = self.places.iter().zip(columns).map(|(place, values)| match place {
+            Place::Column(id) => match self.target.definition().column(*id) {
+                Some(column) => assign(values, &column.column_type, &self.zone)
+                    .map_err(|e| e.with_detail(format!("COPY {}, column {}", self.target.name, column.name))),
+                None => Err(SqlError::new(b"XX000", "a column of the copy is gone")),
+            },
+            Place::Field(_) => Ok(Arc::clone(values)),
+        });
+        self.parsed.push(assigned.collect::<Result<_>>()?);
+        self.rows += len;
+        Ok(())
     }
 
     fn take_lines(&mut self, last: bool) -> Result<()> {

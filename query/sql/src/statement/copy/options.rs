@@ -11,6 +11,7 @@ use crate::{
 /// What a COPY's options ask for, before defaults.
 #[derive(Default)]
 struct Asked {
+    binary: bool,
     csv: bool,
     header: bool,
     delimiter: Option<char>,
@@ -28,12 +29,12 @@ pub(super) fn read(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Resul
     for option in options {
         match option {
             CopyOption::Format(format) => match ident(format).as_str() {
-                "text" => asked.csv = false,
+                "text" => {}
                 "csv" => asked.csv = true,
+                "binary" => asked.binary = true,
                 other => {
-                    return Err(
-                        SqlError::unsupported(format!("the COPY format {other}")).with_hint("there are text and csv")
-                    );
+                    return Err(SqlError::new(b"22023", format!("COPY format \"{other}\" not recognized"))
+                        .with_hint("there are text, csv and binary"));
                 }
             },
             CopyOption::Delimiter(c) => asked.delimiter = Some(*c),
@@ -52,6 +53,7 @@ pub(super) fn read(options: &[CopyOption], legacy: &[CopyLegacyOption]) -> Resul
                 asked.csv = true;
                 options.iter().try_for_each(|option| legacy_csv(option, &mut asked))?;
             }
+            CopyLegacyOption::Binary => asked.binary = true,
             CopyLegacyOption::Delimiter(c) => asked.delimiter = Some(*c),
             CopyLegacyOption::Null(text) => asked.null = Some(text.clone()),
             CopyLegacyOption::Header => asked.header = true,
@@ -77,11 +79,16 @@ fn finish(asked: Asked) -> Result<CopyOptions> {
         Some(c) if c.is_ascii() && !matches!(c, '\n' | '\r') => Ok(c as u8),
         Some(_) => Err(SqlError::new(b"22023", format!("COPY {what} must be a single one-byte character"))),
     };
+    let of_text = asked.delimiter.is_some() || asked.null.is_some() || asked.header;
+    if asked.binary && (asked.csv || of_text || asked.quote.is_some() || asked.escape.is_some()) {
+        return Err(SqlError::new(b"42601", "cannot specify options of text in BINARY mode"));
+    }
     if !asked.csv && (asked.quote.is_some() || asked.escape.is_some()) {
         return Err(SqlError::new(b"22023", "COPY QUOTE and ESCAPE require CSV mode"));
     }
     let quote = byte(asked.quote, b'"', "quote")?;
     let options = CopyOptions {
+        binary: asked.binary,
         csv: asked.csv,
         delimiter: byte(asked.delimiter, if asked.csv { b',' } else { b'\t' }, "delimiter")?,
         null: asked.null.unwrap_or_else(|| if asked.csv { String::new() } else { "\\N".to_owned() }),
