@@ -19,7 +19,7 @@ use crate::{
     Result, StorageError,
     memtable::read_lock,
     table::{
-        ColumnId, ColumnKey, FIELDS_MAX, Kind, Rows, TableDefinition, TableId,
+        ColumnId, FIELDS_MAX, Kind, Rows, TableDefinition, TableId,
         batch::compact,
         check::{check_change, check_definition, check_rows, is_field},
         hold::{REPLACED, is_held, replaced_name},
@@ -162,7 +162,7 @@ impl Transaction {
             self.write(Write::Insert(table, rows, None));
             return Ok((0..len).collect());
         }
-        let columns = key_columns(&definition);
+        let columns = definition.key_columns();
         let keys = Keys::of(&columns, &rows)?;
         let taken = self.find_keys(table, &keys)?;
         let (places, replaced) = choose(&keys, &taken, on_conflict).map_err(|row| StorageError::UniqueViolation {
@@ -194,7 +194,7 @@ impl Transaction {
         if definition.primary_key.is_empty() {
             return Err(StorageError::Invalid(format!("table {:?} has no primary key", definition.name)));
         }
-        self.find_keys(table, &Keys::of(&key_columns(&definition), rows)?)
+        self.find_keys(table, &Keys::of(&definition.key_columns(), rows)?)
     }
 
     /// Deletes the rows of these ids, as this transaction's [`Transaction::tables`] showed them. An update is a delete and
@@ -439,7 +439,7 @@ fn gather_table(id: TableId, base: Option<Arc<TableDefinition>>, staged: &Staged
     let rows = staged.rows_that_count()?;
     let keys = match &definition {
         Some(definition) if !definition.primary_key.is_empty() && !rows.is_empty() => {
-            Some(Keys::of(&key_columns(definition), &rows)?)
+            Some(Keys::of(&definition.key_columns(), &rows)?)
         }
         _ => None,
     };
@@ -454,11 +454,6 @@ fn gather_table(id: TableId, base: Option<Arc<TableDefinition>>, staged: &Staged
         encode_rows(&rows, &mut encoded)?;
     }
     Ok(TableWrite { id, base, definition, rows, encoded, keys, deleted: staged.deleted.clone() })
-}
-
-/// Where the values of the primary key are.
-pub(super) fn key_columns(definition: &TableDefinition) -> Vec<ColumnKey> {
-    definition.primary_key.iter().filter_map(|id| definition.column(*id)?.key()).collect()
 }
 
 /// The places of the rows to insert, and the rows that they replace; or the place of a row that is refused.

@@ -4,6 +4,7 @@ mod by_id;
 mod find;
 mod key;
 mod layout;
+mod live;
 mod member;
 mod mixed;
 mod provider;
