@@ -328,15 +328,15 @@ impl Transaction {
         Ok(())
     }
 
-    /// Takes the mark of [`Transaction::mark_replaced`] from a table that goes, and gives it to the one in its place.
+    /// Takes the mark of [`Transaction::mark_replaced`] from a table that goes, and gives it to the one in its place. A mark
+    /// which is not there is taken out as well: whoever puts it before this is committed contradicts it.
     fn move_mark(&mut self, from: TableId, to: Option<TableId>) {
         let name = replaced_name(from);
         let entries = self.staged.entries_over(read_lock(&self.engine.inner().tables).entries());
-        if entries.contains_key(&(REPLACED.to_owned(), name.clone())) {
-            self.put_entry(REPLACED, &name, None);
-            if let Some(to) = to {
-                self.put_entry(REPLACED, &replaced_name(to), Some(Vec::new()));
-            }
+        let is_marked = entries.contains_key(&(REPLACED.to_owned(), name.clone()));
+        self.put_entry(REPLACED, &name, None);
+        if let Some(to) = to.filter(|_| is_marked) {
+            self.put_entry(REPLACED, &replaced_name(to), Some(Vec::new()));
         }
     }
 

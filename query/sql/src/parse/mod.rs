@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::{
     tokenizer::{Token, Tokenizer, TokenizerError},
 };
 
+pub(crate) use limits::too_deep;
 pub(crate) use names::{ident, quoted, relation_name};
 pub(crate) use split::split;
 pub(crate) use walk::{walk, walk_mut};
@@ -109,7 +110,7 @@ fn token_error(text: &str, error: &TokenizerError) -> SqlError {
 
 fn parse_error(text: &str, error: &ParserError) -> SqlError {
     match error {
-        ParserError::RecursionLimitExceeded => limits::too_deep(),
+        ParserError::RecursionLimitExceeded => too_deep(),
         ParserError::ParserError(reason) | ParserError::TokenizerError(reason) => {
             // The parser tells places in words: "... at Line: 1, Column: 8".
             let (reason, place) = reason.rsplit_once(" at Line: ").unwrap_or((reason, ""));

@@ -39,3 +39,55 @@ fn keys_find_rows_wherever_they_are() {
     assert_eq!(ask("SELECT count(*) FROM t WHERE v = -5 AND at = '2026-01-02'").rows, [["200"]]);
     assert_eq!(ask("SELECT v FROM t WHERE name = 'k300' AND n = 300").rows, [["-5"]]);
 }
+
+#[test]
+fn rows_in_memory_are_found_by_their_keys_among_changes() {
+    let (engine, sql) = database();
+    let mut session = sql.session("a", "chronolith");
+    let mut ask = |statement: &str| run(&mut session, statement).expect(statement);
+    ask("CREATE TABLE t (id BIGINT PRIMARY KEY, v TEXT, n INT)");
+    for part in 0..3 {
+        ask(&format!(
+            "INSERT INTO t SELECT i, 'text ' || i, i % 7 FROM generate_series({}, {}) AS s(i)",
+            part * 9_000,
+            part * 9_000 + 8_999
+        ));
+        if part == 0 {
+            engine.flush().expect("it flushes");
+        }
+    }
+    let plan = ask("EXPLAIN SELECT v FROM t WHERE id = 26000").rows;
+    assert!(plan.iter().any(|line| line[0].contains("blocks=1 of")), "{plan:?}");
+    // A key that comes and goes, in segments, in memory, and in the transaction itself.
+    for key in [5, 8_999, 9_000, 20_000] {
+        for (change, found) in [
+            (format!("UPDATE t SET v = 'new' WHERE id = {key}"), "new"),
+            (
+                format!(
+                    "INSERT INTO t VALUES ({key}, 'newer', 1) ON CONFLICT (id) DO UPDATE SET v = t.v || excluded.v"
+                ),
+                "newnewer",
+            ),
+            (format!("DELETE FROM t WHERE id = {key}"), ""),
+            (format!("INSERT INTO t VALUES ({key}, 'again', 1)"), "again"),
+        ] {
+            ask(&change);
+            let rows = ask(&format!("SELECT v FROM t WHERE id = {key}")).rows;
+            assert_eq!(rows.first().map_or("", |row| row[0].as_str()), found, "{change}");
+            ask("BEGIN");
+            assert_eq!(
+                ask(&format!("UPDATE t SET n = n + 1 WHERE id = {key} AND v = '{found}'")).tag,
+                format!("UPDATE {}", rows.len())
+            );
+            assert_eq!(ask(&format!("SELECT v FROM t WHERE id = {key}")).rows, rows);
+            ask("ROLLBACK");
+        }
+    }
+    // Many deletions in the middle of blocks, with and without an index that finds the rows.
+    ask("DELETE FROM t WHERE n = 3");
+    assert_eq!(ask("SELECT count(*), count(v) FROM t WHERE n <> 3").rows, ask("SELECT count(*), count(v) FROM t").rows);
+    assert_eq!(ask("SELECT count(*) FROM t WHERE id IN (3, 10, 17, 9007, 9008, 9009)").rows, [["3"]]);
+    engine.flush().expect("it flushes");
+    assert_eq!(ask("SELECT count(*) FROM t WHERE id IN (3, 10, 17, 9007, 9008, 9009)").rows, [["3"]]);
+    assert_eq!(ask("SELECT v FROM t WHERE id = 20000").rows, [["again"]]);
+}
