@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub(crate) use dispatch::{check_query, done, first_words, texts};
-pub(crate) use plan::select;
+pub(crate) use plan::{Evaluated, select};
 
 /// A session's state.
 pub(crate) struct Connection {

@@ -1,4 +1,4 @@
-//! Rows in hand by their ids, as an upsert needs the old ones.
+//! Rows in hand by their ids or their keys, as statements that change them need the old ones.
 
 use std::collections::HashMap;
 
@@ -6,9 +6,29 @@ use arrow::{
     array::{Array, ArrayRef},
     compute::interleave,
 };
-use chronolith_storage::table::{ColumnKey, TableSnapshot};
+use chronolith_storage::table::{BLOCK_ROWS, ColumnKey, TableSnapshot};
 
 use crate::error::{Result, SqlError};
+
+/// The ids of the rows that may have the primary key of this hash, and are not deleted. `None` when a part has no index of
+/// keys.
+///
+/// # Errors
+/// When an index or row ids cannot be read.
+pub(crate) fn ids_by_key(table: &TableSnapshot, hash: u64) -> Result<Option<Vec<u64>>> {
+    let mut all = Vec::new();
+    for part in &*table.parts {
+        let Some(found) = part.find_key(hash)? else { return Ok(None) };
+        let found: Vec<u32> = found.into_iter().collect();
+        for near in found.chunk_by(|a, b| *a as usize / BLOCK_ROWS == *b as usize / BLOCK_ROWS) {
+            let block = near[0] as usize / BLOCK_ROWS;
+            let rows: Vec<u32> = near.iter().map(|ordinal| (*ordinal as usize % BLOCK_ROWS) as u32).collect();
+            let ids = part.row_ids_at(block, &rows)?;
+            all.extend(ids.values().iter().copied().filter(|id| !table.deleted.contains(*id)));
+        }
+    }
+    Ok(Some(all))
+}
 
 /// These columns of the rows of these ids, in their order, as they are held.
 ///

@@ -12,8 +12,10 @@ use datafusion::{
     sql::sqlparser::ast::{Delete, FromTable, Query, SetExpr, Statement, TableWithJoins, Truncate, With},
 };
 
+use roaring::RoaringTreemap;
+
 use super::{
-    Written, gone, returning,
+    Written, by_key, gone, returning,
     target::Target,
     update::{distinct_ids, find, item, qualified},
 };
@@ -74,6 +76,14 @@ pub(crate) async fn run(
         return Err(SqlError::unsupported("this form of DELETE").with_hint("write it as PostgreSQL has it"));
     }
     let target = target(connection, statement)?;
+    if with.is_none()
+        && statement.using.is_none()
+        && let Some(found) =
+            by_key::find(connection, &target, from(statement)?, statement.selection.as_ref(), &[], parameters)?
+    {
+        let ids = found.ids.into_iter().collect();
+        return finish(connection, &target, statement, &ids, &found.seen, parameters);
+    }
     let query = query(&target, statement, with)?;
     connection.scope.show_row_ids(Some(&target.name));
     let found = connection.collect(Statement::Query(Box::new(query)), parameters).await;
@@ -81,22 +91,34 @@ pub(crate) async fn run(
     let (schema, batches) = found?;
     let batch = arrow::compute::concat_batches(&schema, &batches)?;
     let (ids, places) = distinct_ids(batch.column(0))?;
-    gone::delete(connection, &target.table, &ids)?;
+    let batch = match &places {
+        None => batch,
+        Some(places) => arrow::compute::take_record_batch(&batch, places)?,
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let columns = batch.columns()[1..].to_vec();
+    let named = batch.schema().fields()[1..]
+        .iter()
+        .zip(target.column_names())
+        .map(|(f, n)| f.as_ref().clone().with_name(n))
+        .collect::<Vec<_>>();
+    let old = RecordBatch::try_new_with_options(Arc::new(Schema::new(named)), columns, &options)?;
+    finish(connection, &target, statement, &ids, &old, parameters)
+}
+
+/// Deletes rows, which are `old` for RETURNING.
+fn finish(
+    connection: &mut Connection,
+    target: &Target,
+    statement: &Delete,
+    ids: &RoaringTreemap,
+    old: &RecordBatch,
+    parameters: &[ScalarValue],
+) -> Result<Written> {
+    gone::delete(connection, &target.table, ids)?;
     let mut written = Written::done(format!("DELETE {}", ids.len()));
     if let Some(items) = &statement.returning {
-        let batch = match &places {
-            None => batch,
-            Some(places) => arrow::compute::take_record_batch(&batch, places)?,
-        };
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let columns = batch.columns()[1..].to_vec();
-        let named = batch.schema().fields()[1..]
-            .iter()
-            .zip(target.column_names())
-            .map(|(f, n)| f.as_ref().clone().with_name(n))
-            .collect::<Vec<_>>();
-        let old = RecordBatch::try_new_with_options(Arc::new(Schema::new(named)), columns, &options)?;
-        let (schema, rows) = returning::rows(connection, &target, &old, items, parameters)?;
+        let (schema, rows) = returning::rows(connection, target, old, items, parameters)?;
         written.returned = Some((schema, rows, "DELETE"));
     }
     Ok(written)

@@ -18,7 +18,7 @@ use datafusion::{
 use roaring::RoaringTreemap;
 
 use super::{
-    Written,
+    Written, by_key,
     documents::{Change, changed, check_apart, field_path, old_rows, seen_rows},
     gone,
     insert::{Place, told_of_change},
@@ -183,6 +183,11 @@ pub(crate) async fn run(
         return Err(SqlError::unsupported("this form of UPDATE").with_hint("write it as PostgreSQL has it"));
     }
     let target = find(connection, &statement.table, "UPDATE")?;
+    if with.is_none()
+        && let Some((count, rows)) = by_key(connection, &target, statement, parameters)?
+    {
+        return finish(connection, &target, statement, count, &rows, parameters);
+    }
     let query = query(&target, statement, with)?;
     connection.scope.show_row_ids(Some(&target.name));
     let found = connection.collect(Statement::Query(Box::new(query)), parameters).await;
@@ -204,6 +209,31 @@ pub(crate) async fn run(
     };
     let written = write(connection, &target, &target.table, &ids, &inserted)?;
     finish(connection, &target, statement, written, &inserted, parameters)
+}
+
+/// Changes rows that the condition names by their key. Gives how many, and them; `None` when a query has to tell.
+fn by_key(
+    connection: &mut Connection,
+    target: &Target,
+    statement: &Update,
+    parameters: &[ScalarValue],
+) -> Result<Option<(usize, Rows)>> {
+    if statement.from.is_some() {
+        return Ok(None);
+    }
+    let assigned = assignments(target, &statement.assignments)?;
+    let exprs: Vec<&Expr> = assigned.iter().map(|(_, expr)| expr).collect();
+    let condition = statement.selection.as_ref();
+    let found = by_key::find(connection, target, &statement.table, condition, &exprs, parameters)?;
+    let Some(found) = found else { return Ok(None) };
+    let changes = assigned.into_iter().zip(found.values).map(|((place, _), value)| {
+        let is_json = is_json(&value.field);
+        Change { place, values: Values::Seen(value.values), is_json }
+    });
+    let changed = changed(connection, target, &found.rows, &changes.collect::<Vec<_>>())?;
+    let ids = found.ids.into_iter().collect();
+    let count = write(connection, target, &target.table, &ids, &changed)?;
+    Ok(Some((count, changed)))
 }
 
 /// Puts new rows in the place of old ones, which this snapshot of the table has. Gives how many.

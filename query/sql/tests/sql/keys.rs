@@ -91,3 +91,87 @@ fn rows_in_memory_are_found_by_their_keys_among_changes() {
     assert_eq!(ask("SELECT count(*) FROM t WHERE id IN (3, 10, 17, 9007, 9008, 9009)").rows, [["3"]]);
     assert_eq!(ask("SELECT v FROM t WHERE id = 20000").rows, [["again"]]);
 }
+
+#[test]
+fn changes_by_key_are_what_a_query_makes_of_them() {
+    let (engine, sql) = database();
+    let mut session = sql.session("a", "chronolith");
+    let mut ask = |statement: &str| match run(&mut session, statement) {
+        Ok(answer) => (answer.tag, answer.rows),
+        Err(error) => (error.state.as_str().to_owned(), Vec::new()),
+    };
+    for table in ["a", "b"] {
+        ask(&format!(
+            "CREATE TABLE {table} (id INT PRIMARY KEY, v TEXT NOT NULL DEFAULT 'd', n BIGINT, f FLOAT8, j JSONB)"
+        ));
+        ask(&format!(
+            "INSERT INTO {table} SELECT i, 'v' || i, i * 2, i / 4.0, '{{\"a\": [1]}}' FROM generate_series(1, 50) AS s(i)"
+        ));
+    }
+    engine.flush().expect("it flushes");
+    // The same of one table by the key, and of another where only a query finds the row.
+    let statements = [
+        "UPDATE t SET n = n + 1, v = upper(v) || '!' WHERE {id} = 7 RETURNING *",
+        "UPDATE t SET v = DEFAULT, f = n WHERE ({id} = 8) AND n > 3 RETURNING v, f",
+        "UPDATE t AS x SET n = CASE WHEN x.n > 10 THEN NULL ELSE x.n END WHERE x.id = 9 AND x.v IS NOT NULL",
+        "UPDATE t SET n = '12', f = 3 WHERE {id} = 10 AND v = 'v10'",
+        "UPDATE t SET n = 1 WHERE {id} = 10 AND v = 'other'",
+        "UPDATE t SET n = 1 WHERE {id} = 10 AND {id} = 11",
+        "UPDATE t SET n = 1 WHERE {id} = 12 OR v = 'v13'",
+        "UPDATE t SET n = 1 WHERE NOT {id} = 12 AND v IN ('v14', 'v15')",
+        "UPDATE t SET n = 1 WHERE {id} = 3000000000",
+        "UPDATE t SET n = 1 WHERE {id} = 7.0",
+        "UPDATE t SET n = 1 WHERE {id} = -7",
+        "UPDATE t SET n = 1 WHERE {id} = NULL",
+        "UPDATE t SET id = 1000 WHERE {id} = 16 RETURNING id, v",
+        "UPDATE t SET id = 17 WHERE {id} = 18",
+        "UPDATE t SET v = NULL WHERE {id} = 19",
+        "UPDATE t SET n = n / 0 WHERE {id} = 20",
+        "UPDATE t SET n = v WHERE {id} = 20",
+        "UPDATE t SET n = nope WHERE {id} = 20",
+        "UPDATE t SET nope = 1 WHERE {id} = 20",
+        "UPDATE t SET n = nope(1) WHERE {id} = 4000",
+        "UPDATE t SET n = sum(n) WHERE {id} = 20",
+        "UPDATE t SET j = '{\"b\":   2}' WHERE {id} = 21 RETURNING j",
+        "UPDATE t SET j = '{' WHERE {id} = 21",
+        "UPDATE t SET n = (SELECT max(n) FROM t) WHERE {id} = 22 RETURNING n",
+        "UPDATE t SET n = o.n FROM t AS o WHERE t.id = 23 AND o.id = 24 RETURNING t.n",
+        "UPDATE t SET v = $q$it's$q$, n = coalesce(n, 0) - 5, f = round(f) WHERE {id} = 25 RETURNING v, n, f",
+        "DELETE FROM t WHERE {id} = 26 RETURNING v, n + 1 AS m",
+        "DELETE FROM t WHERE {id} = 26",
+        "DELETE FROM t WHERE {id} = 27 AND n IS NULL",
+        "DELETE FROM t WHERE {id} = 28 AND nope",
+        "DELETE FROM t USING t AS o WHERE t.id = 29 AND o.id = 30",
+        "BEGIN",
+        "INSERT INTO t VALUES (60, 'own')",
+        "UPDATE t SET n = 5 WHERE {id} = 60 RETURNING *",
+        "UPDATE t SET n = n + 1 WHERE {id} = 60 RETURNING n",
+        "DELETE FROM t WHERE {id} = 60 AND n = 6 RETURNING n",
+        "UPDATE t SET n = n + 1 WHERE {id} = 60 RETURNING n",
+        "COMMIT",
+    ];
+    let of = |statement: &str, table: &str, id: &str| {
+        let words = statement.replace("{id}", id).replace("x.id = ", &format!("{} = ", id.replace("id", "x.id")));
+        let words: Vec<String> = words
+            .split(' ')
+            .map(|w| {
+                if w == "t" || w == "t)" {
+                    w.replace('t', table)
+                } else {
+                    w.replace("t.id", &format!("{table}.id")).replace("t.n", &format!("{table}.n"))
+                }
+            })
+            .collect();
+        words.join(" ")
+    };
+    for statement in statements {
+        if ["BEGIN", "COMMIT"].contains(&statement) {
+            ask(statement);
+            continue;
+        }
+        let (by_key, by_query) = (of(statement, "a", "id"), of(statement, "b", "(id + 0)"));
+        assert_eq!(ask(&by_key), ask(&by_query), "{by_key}; {by_query}");
+        assert_eq!(ask("SELECT * FROM a ORDER BY id"), ask("SELECT * FROM b ORDER BY id"), "{by_key}");
+    }
+    assert_eq!(ask("SELECT count(*), count(n) FROM a").1, [["48", "47"]]);
+}
