@@ -6,7 +6,6 @@
 
 mod accept;
 mod backend;
-mod calendar;
 mod cancel;
 mod cells;
 mod channel;
@@ -17,7 +16,6 @@ mod counters;
 mod extended;
 mod failure;
 mod float_text;
-mod interval;
 mod parameters;
 mod rows;
 mod scram;

@@ -195,11 +195,9 @@ fn simplified(state: &SessionState, expr: Planned, schema: &DFSchema) -> Result<
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let mut coerced = simplifier.coerce(expr, schema)?;
-    if let Some(zone) = functions::zone_of(state.config_options()) {
-        coerced = functions::in_zone(coerced, schema, zone)?.data;
-    }
-    Ok(simplifier.simplify(coerced)?)
+    let coerced = simplifier.coerce(expr, schema)?;
+    let in_zone = functions::in_zone(coerced, schema, functions::zone_of(state.config_options()))?.data;
+    Ok(simplifier.simplify(in_zone)?)
 }
 
 /// Parameters as plans take them.

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow::datatypes::{DataType, Field, IntervalUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::{
     common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err},
     functions_aggregate::{
@@ -15,7 +15,8 @@ use datafusion::{
         first_last::{first_value_udaf, last_value_udaf},
     },
     logical_expr::{
-        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GetFieldAccess, Signature, Volatility, cast,
+        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GetFieldAccess, Operator, Signature,
+        Volatility, binary_expr, cast,
         expr::{AggregateFunction, Placeholder},
         function::AccumulatorArgs,
         planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr},
@@ -23,7 +24,7 @@ use datafusion::{
     sql::sqlparser::ast::BinaryOperator,
 };
 
-use super::{chain, interval, json, scalar::PG_TYPE, vectors};
+use super::{chain, interval, json, scalar::PG_TYPE, spans, vectors};
 
 /// Aggregates that [`Planner`] replaces, so that none is ever executed.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -127,9 +128,19 @@ fn days(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Op
         (BinaryOperator::Plus, of, DataType::Date32) if of.is_integer() => {
             Some(cast(cast(left.clone() + number(right), DataType::Int32), DataType::Date32))
         }
+        // A date and an interval make a timestamp, whatever the interval.
+        (BinaryOperator::Plus | BinaryOperator::Minus, DataType::Date32, DataType::Interval(_)) => {
+            let op = if *op == BinaryOperator::Plus { Operator::Plus } else { Operator::Minus };
+            Some(binary_expr(cast(left.clone(), TIMESTAMP), op, right.clone()))
+        }
+        (BinaryOperator::Plus, DataType::Interval(_), DataType::Date32) => {
+            Some(cast(right.clone(), TIMESTAMP) + left.clone())
+        }
         _ => None,
     }
 }
+
+const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 /// An interval multiplied or divided by a number. A parameter of no type is the number.
 fn scaled(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
@@ -215,6 +226,7 @@ impl ExprPlanner for Planner {
         };
         chain::check(&left, schema)?;
         let (left, right) = compared(&op, left, right, schema);
+        let (left, right) = spans::operands(&op, left, right, schema)?;
         if let Some(planned) = days(&op, &left, &right, schema) {
             return Ok(PlannerResult::Planned(planned));
         }

@@ -99,7 +99,18 @@ pub(super) fn find(
 
 /// Whether an expression has no query in it, and no function that is not computed row by row.
 fn is_plain(expr: &Expr) -> bool {
-    struct Plain;
+    is_computed(expr, true)
+}
+
+/// Whether an expression is of nothing but literals, and of functions that give the same in all rows of a statement.
+pub(super) fn is_constant(expr: &Expr) -> bool {
+    is_computed(expr, false)
+}
+
+fn is_computed(expr: &Expr, with_columns: bool) -> bool {
+    struct Plain {
+        with_columns: bool,
+    }
     impl Visitor for Plain {
         type Break = ();
 
@@ -109,9 +120,8 @@ fn is_plain(expr: &Expr) -> bool {
 
         fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
             let plain = match expr {
-                Expr::Identifier(_)
-                | Expr::CompoundIdentifier(_)
-                | Expr::Value(_)
+                Expr::Identifier(_) | Expr::CompoundIdentifier(_) => self.with_columns,
+                Expr::Value(_)
                 | Expr::Nested(_)
                 | Expr::BinaryOp { .. }
                 | Expr::UnaryOp { op: UnaryOperator::Minus | UnaryOperator::Plus | UnaryOperator::Not, .. }
@@ -121,6 +131,7 @@ fn is_plain(expr: &Expr) -> bool {
                 | Expr::InList { .. }
                 | Expr::IsNull(_)
                 | Expr::IsNotNull(_)
+                | Expr::Interval(_)
                 | Expr::TypedString(_) => true,
                 Expr::Function(call) => {
                     let name = call.name.0.as_slice();
@@ -137,7 +148,7 @@ fn is_plain(expr: &Expr) -> bool {
             if plain { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         }
     }
-    walk(expr, &mut Plain).is_continue()
+    walk(expr, &mut Plain { with_columns }).is_continue()
 }
 
 /// The hash of the one key that rows have which fulfil a condition; `None` when it does not tell, or not simply.

@@ -175,3 +175,42 @@ fn changes_by_key_are_what_a_query_makes_of_them() {
     }
     assert_eq!(ask("SELECT count(*), count(n) FROM a").1, [["48", "47"]]);
 }
+
+#[test]
+fn constants_among_values_are_what_a_query_makes_of_them() {
+    let (_engine, sql) = database();
+    let mut session = sql.session("a", "chronolith");
+    let mut ask = |statement: &str| match run(&mut session, statement) {
+        Ok(answer) => (answer.tag, answer.rows),
+        Err(error) => (error.state.as_str().to_owned(), Vec::new()),
+    };
+    for table in ["a", "b"] {
+        ask(&format!(
+            "CREATE TABLE {table} (id SERIAL PRIMARY KEY, at TIMESTAMPTZ, d DATE, n INT DEFAULT 7, v TEXT, f FLOAT8, j JSONB)"
+        ));
+    }
+    // WITH makes a query of it.
+    for values in [
+        "(now(), '2026-01-02', 1, 'x', 1, NULL), (now(), current_date, 1 + 1, upper('y'), 0.5 * 3, '{\"a\":1}')",
+        "(timestamptz '2026-01-01 00:00+00' + interval '1 day', date '2026-01-01', coalesce(NULL, 3), 'a' || 'b', -2.5, NULL)",
+        "(NULL, NULL, 2147483647 + 1, '', 0, NULL)",
+        "(NULL, NULL, 1 / 0, '', 0, NULL)",
+        "(NULL, NULL, nope(), '', 0, NULL)",
+        "(NULL, NULL, n, '', 0, NULL)",
+        "(NULL, NULL, '12'::int, 5::text, '1e3'::float8, NULL), (NULL, NULL, NULL, NULL, NULL, NULL)",
+        "(NULL, '2026-13-01'::date, 1, '', 0, NULL)",
+    ] {
+        let columns = "(at, d, n, v, f, j)";
+        let done = ask(&format!("INSERT INTO a {columns} VALUES {values}"));
+        let planned =
+            ask(&format!("WITH w AS (SELECT 1) INSERT INTO b {columns} SELECT * FROM (VALUES {values}) AS s"));
+        assert_eq!(done, planned, "{values}");
+        let all = "SELECT at IS NULL OR at > now() - interval '1 hour', d, n, v, f, j FROM";
+        assert_eq!(ask(&format!("{all} a ORDER BY id")), ask(&format!("{all} b ORDER BY id")), "{values}");
+    }
+    assert_eq!(
+        ask("INSERT INTO a (at, n) VALUES (now(), DEFAULT), (now(), 8) RETURNING n, at = now()").0,
+        "INSERT 0 2"
+    );
+    assert_eq!(ask("SELECT count(DISTINCT at) FROM a WHERE n IN (7, 8)").1, [["1"]]);
+}
