@@ -26,33 +26,39 @@ const LONG: usize = 16;
 /// Most links of other chains.
 const MOST: usize = 200;
 
-/// The chain of `||` that an operator ends, as one call; or the operands as they were.
-pub(super) fn joined(
-    op: &BinaryOperator,
-    left: Expr,
-    right: Expr,
-    schema: &DFSchema,
-) -> std::result::Result<Expr, (Expr, Expr)> {
+/// What became of an operator.
+pub(super) enum Outcome {
+    /// It ends a chain, which is one call now.
+    Joined(Expr),
+    /// Its operands, as they were.
+    Apart(Expr, Expr),
+}
+
+/// The chain of `||` that an operator ends, as one call.
+pub(super) fn joined(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> Outcome {
     if *op != BinaryOperator::StringConcat || !is_plain(&right, schema) {
-        return Err((left, right));
+        return Outcome::Apart(left, right);
     }
     if let Expr::ScalarFunction(mut call) = left {
         if call.func.inner().downcast_ref::<Concatenation>().is_none() {
-            return Err((Expr::ScalarFunction(call), right));
+            return Outcome::Apart(Expr::ScalarFunction(call), right);
         }
         call.args.push(as_text(right));
-        return Ok(Expr::ScalarFunction(call));
+        return Outcome::Joined(Expr::ScalarFunction(call));
     }
     let is_text = |expr: &Expr| matches!(expr.get_type(schema), Ok(of) if of.is_string());
     if links(&left, |op| op == Operator::StringConcat) < LONG || !is_text(&left) {
-        return Err((left, right));
+        return Outcome::Apart(left, right);
     }
     if !operands(&left).iter().all(|operand| is_plain(operand, schema)) {
-        return Err((left, right));
+        return Outcome::Apart(left, right);
     }
     let mut args: Vec<Expr> = operands(&left).into_iter().cloned().map(as_text).collect();
     args.push(as_text(right));
-    Ok(ScalarUDF::new_from_impl(Concatenation { signature: Signature::user_defined(Volatility::Immutable) }).call(args))
+    Outcome::Joined(
+        ScalarUDF::new_from_impl(Concatenation { signature: Signature::user_defined(Volatility::Immutable) })
+            .call(args),
+    )
 }
 
 /// Refuses an operator whose left side is a chain of too many. AND and OR are no chains here: they are balanced before.

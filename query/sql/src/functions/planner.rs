@@ -221,8 +221,8 @@ impl ExprPlanner for Planner {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
         let (left, right) = match chain::joined(&op, left, right, schema) {
-            Ok(joined) => return Ok(PlannerResult::Planned(joined)),
-            Err(operands) => operands,
+            chain::Outcome::Joined(joined) => return Ok(PlannerResult::Planned(joined)),
+            chain::Outcome::Apart(left, right) => (left, right),
         };
         chain::check(&left, schema)?;
         let (left, right) = compared(&op, left, right, schema);
