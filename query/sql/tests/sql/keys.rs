@@ -92,6 +92,48 @@ fn rows_in_memory_are_found_by_their_keys_among_changes() {
     assert_eq!(ask("SELECT v FROM t WHERE id = 20000").rows, [["again"]]);
 }
 
+/// The same of one table by the key, and of another where only a query finds the row.
+const CHANGES: &[&str] = &[
+    "UPDATE t SET n = n + 1, v = upper(v) || '!' WHERE {id} = 7 RETURNING *",
+    "UPDATE t SET v = DEFAULT, f = n WHERE ({id} = 8) AND n > 3 RETURNING v, f",
+    "UPDATE t AS x SET n = CASE WHEN x.n > 10 THEN NULL ELSE x.n END WHERE x.id = 9 AND x.v IS NOT NULL",
+    "UPDATE t SET n = '12', f = 3 WHERE {id} = 10 AND v = 'v10'",
+    "UPDATE t SET n = 1 WHERE {id} = 10 AND v = 'other'",
+    "UPDATE t SET n = 1 WHERE {id} = 10 AND {id} = 11",
+    "UPDATE t SET n = 1 WHERE {id} = 12 OR v = 'v13'",
+    "UPDATE t SET n = 1 WHERE NOT {id} = 12 AND v IN ('v14', 'v15')",
+    "UPDATE t SET n = 1 WHERE {id} = 3000000000",
+    "UPDATE t SET n = 1 WHERE {id} = 7.0",
+    "UPDATE t SET n = 1 WHERE {id} = -7",
+    "UPDATE t SET n = 1 WHERE {id} = NULL",
+    "UPDATE t SET id = 1000 WHERE {id} = 16 RETURNING id, v",
+    "UPDATE t SET id = 17 WHERE {id} = 18",
+    "UPDATE t SET v = NULL WHERE {id} = 19",
+    "UPDATE t SET n = n / 0 WHERE {id} = 20",
+    "UPDATE t SET n = v WHERE {id} = 20",
+    "UPDATE t SET n = nope WHERE {id} = 20",
+    "UPDATE t SET nope = 1 WHERE {id} = 20",
+    "UPDATE t SET n = nope(1) WHERE {id} = 4000",
+    "UPDATE t SET n = sum(n) WHERE {id} = 20",
+    "UPDATE t SET j = '{\"b\":   2}' WHERE {id} = 21 RETURNING j",
+    "UPDATE t SET j = '{' WHERE {id} = 21",
+    "UPDATE t SET n = (SELECT max(n) FROM t) WHERE {id} = 22 RETURNING n",
+    "UPDATE t SET n = o.n FROM t AS o WHERE t.id = 23 AND o.id = 24 RETURNING t.n",
+    "UPDATE t SET v = $q$it's$q$, n = coalesce(n, 0) - 5, f = round(f) WHERE {id} = 25 RETURNING v, n, f",
+    "DELETE FROM t WHERE {id} = 26 RETURNING v, n + 1 AS m",
+    "DELETE FROM t WHERE {id} = 26",
+    "DELETE FROM t WHERE {id} = 27 AND n IS NULL",
+    "DELETE FROM t WHERE {id} = 28 AND nope",
+    "DELETE FROM t USING t AS o WHERE t.id = 29 AND o.id = 30",
+    "BEGIN",
+    "INSERT INTO t VALUES (60, 'own')",
+    "UPDATE t SET n = 5 WHERE {id} = 60 RETURNING *",
+    "UPDATE t SET n = n + 1 WHERE {id} = 60 RETURNING n",
+    "DELETE FROM t WHERE {id} = 60 AND n = 6 RETURNING n",
+    "UPDATE t SET n = n + 1 WHERE {id} = 60 RETURNING n",
+    "COMMIT",
+];
+
 #[test]
 fn changes_by_key_are_what_a_query_makes_of_them() {
     let (engine, sql) = database();
@@ -109,47 +151,6 @@ fn changes_by_key_are_what_a_query_makes_of_them() {
         ));
     }
     engine.flush().expect("it flushes");
-    // The same of one table by the key, and of another where only a query finds the row.
-    let statements = [
-        "UPDATE t SET n = n + 1, v = upper(v) || '!' WHERE {id} = 7 RETURNING *",
-        "UPDATE t SET v = DEFAULT, f = n WHERE ({id} = 8) AND n > 3 RETURNING v, f",
-        "UPDATE t AS x SET n = CASE WHEN x.n > 10 THEN NULL ELSE x.n END WHERE x.id = 9 AND x.v IS NOT NULL",
-        "UPDATE t SET n = '12', f = 3 WHERE {id} = 10 AND v = 'v10'",
-        "UPDATE t SET n = 1 WHERE {id} = 10 AND v = 'other'",
-        "UPDATE t SET n = 1 WHERE {id} = 10 AND {id} = 11",
-        "UPDATE t SET n = 1 WHERE {id} = 12 OR v = 'v13'",
-        "UPDATE t SET n = 1 WHERE NOT {id} = 12 AND v IN ('v14', 'v15')",
-        "UPDATE t SET n = 1 WHERE {id} = 3000000000",
-        "UPDATE t SET n = 1 WHERE {id} = 7.0",
-        "UPDATE t SET n = 1 WHERE {id} = -7",
-        "UPDATE t SET n = 1 WHERE {id} = NULL",
-        "UPDATE t SET id = 1000 WHERE {id} = 16 RETURNING id, v",
-        "UPDATE t SET id = 17 WHERE {id} = 18",
-        "UPDATE t SET v = NULL WHERE {id} = 19",
-        "UPDATE t SET n = n / 0 WHERE {id} = 20",
-        "UPDATE t SET n = v WHERE {id} = 20",
-        "UPDATE t SET n = nope WHERE {id} = 20",
-        "UPDATE t SET nope = 1 WHERE {id} = 20",
-        "UPDATE t SET n = nope(1) WHERE {id} = 4000",
-        "UPDATE t SET n = sum(n) WHERE {id} = 20",
-        "UPDATE t SET j = '{\"b\":   2}' WHERE {id} = 21 RETURNING j",
-        "UPDATE t SET j = '{' WHERE {id} = 21",
-        "UPDATE t SET n = (SELECT max(n) FROM t) WHERE {id} = 22 RETURNING n",
-        "UPDATE t SET n = o.n FROM t AS o WHERE t.id = 23 AND o.id = 24 RETURNING t.n",
-        "UPDATE t SET v = $q$it's$q$, n = coalesce(n, 0) - 5, f = round(f) WHERE {id} = 25 RETURNING v, n, f",
-        "DELETE FROM t WHERE {id} = 26 RETURNING v, n + 1 AS m",
-        "DELETE FROM t WHERE {id} = 26",
-        "DELETE FROM t WHERE {id} = 27 AND n IS NULL",
-        "DELETE FROM t WHERE {id} = 28 AND nope",
-        "DELETE FROM t USING t AS o WHERE t.id = 29 AND o.id = 30",
-        "BEGIN",
-        "INSERT INTO t VALUES (60, 'own')",
-        "UPDATE t SET n = 5 WHERE {id} = 60 RETURNING *",
-        "UPDATE t SET n = n + 1 WHERE {id} = 60 RETURNING n",
-        "DELETE FROM t WHERE {id} = 60 AND n = 6 RETURNING n",
-        "UPDATE t SET n = n + 1 WHERE {id} = 60 RETURNING n",
-        "COMMIT",
-    ];
     let of = |statement: &str, table: &str, id: &str| {
         let words = statement.replace("{id}", id).replace("x.id = ", &format!("{} = ", id.replace("id", "x.id")));
         let words: Vec<String> = words
@@ -164,8 +165,8 @@ fn changes_by_key_are_what_a_query_makes_of_them() {
             .collect();
         words.join(" ")
     };
-    for statement in statements {
-        if ["BEGIN", "COMMIT"].contains(&statement) {
+    for statement in CHANGES {
+        if ["BEGIN", "COMMIT"].contains(statement) {
             ask(statement);
             continue;
         }
