@@ -1,5 +1,6 @@
 //! From text to syntax trees: splitting, limits, parsing, and what names mean.
 
+mod dialect;
 mod limits;
 mod names;
 mod split;
@@ -7,11 +8,11 @@ mod walk;
 
 use datafusion::sql::sqlparser::{
     ast::{Expr, Statement},
-    dialect::PostgreSqlDialect,
     parser::{Parser, ParserError},
     tokenizer::{Token, Tokenizer, TokenizerError},
 };
 
+pub(crate) use dialect::Postgres;
 pub(crate) use limits::too_deep;
 pub(crate) use names::{ident, quoted, relation_name};
 pub(crate) use split::split;
@@ -28,7 +29,7 @@ const RECURSION_LIMIT: usize = 300;
 /// `42601` when it is wrong or more than one, `54001` or `54000` when it is too deep or too long.
 pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
     limits::check_length(text)?;
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
     limits::check_depth(&tokens)?;
     crate::rollup::rewrite_tokens(&mut tokens);
@@ -55,7 +56,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
 /// `42601` when it is wrong.
 pub(crate) fn parse_expr(text: &str) -> Result<Expr> {
     limits::check_length(text)?;
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
     limits::check_depth(&tokens)?;
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);

@@ -35,6 +35,10 @@ fn deep_statements_are_refused_or_run() {
     for deep in [200, 100_000] {
         assert_eq!(state_of(&sql, &parens(deep)), "54001");
     }
+    let calls = |n: usize| format!("SELECT {}1{}", "abs(".repeat(n), ")".repeat(n));
+    assert_eq!(state_of(&sql, &calls(40)), "ok 1");
+    let zones = format!("SELECT now(){}", " AT TIME ZONE 'UTC'".repeat(40));
+    assert_eq!(state_of(&sql, &zones), "ok 1");
     let casts = |n: usize| format!("SELECT 1{}", "::int".repeat(n));
     assert_eq!(state_of(&sql, &casts(100_000)), "54001");
     let unions = |n: usize| format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(n));
