@@ -37,12 +37,14 @@ fuzz_target!(|data: &[u8]| {
     for key in columns.iter().take(20) {
         for block in 0..segment.blocks().min(4) {
             let _ = segment.read(key, block);
+            let _ = segment.read_rows(key, block, &[3, 50, 299]);
         }
         let _ = segment.zones(key);
         let _ = segment.find(key, &Needle::Value("warn"));
         let _ = segment.find(key, &Needle::Token("user"));
     }
     let _ = segment.row_ids(0);
+    let _ = segment.row_ids_at(0, &[7, 200]);
     let _ = segment.find_key(7);
 });
 

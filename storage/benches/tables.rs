@@ -11,7 +11,7 @@ use std::{hint::black_box, sync::Arc};
 use arrow_array::{ArrayRef, Int64Array, StringViewArray};
 use chronolith_storage::{
     engine::{Engine, EngineOptions, OnConflict},
-    table::{ColumnDefinition, ColumnId, ColumnKey, ColumnType, Kind, Rows, TableDefinition, TableId},
+    table::{ColumnDefinition, ColumnId, ColumnKey, ColumnType, Kind, Rows, TableDefinition, TableId, key_hashes},
 };
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
 
@@ -99,5 +99,35 @@ fn upserts(c: &mut Criterion) {
     group.finish();
 }
 
-criterion_group!(benches, small_commits, upserts);
+fn rows_by_key(c: &mut Criterion) {
+    let (engine, table) = engine();
+    for part in 0..100 {
+        insert(&engine, table, rows(part * 1_000..(part + 1) * 1_000), OnConflict::Refuse);
+    }
+    let hash = |id: i64| key_hashes(&definition(), &rows(std::iter::once(id))).unwrap()[0].unwrap();
+    let mut keys = (0..).map(|n: i64| hash(n * 7_919 % 100_000));
+    let view = engine.tables();
+    let parts = &view.table("users").unwrap().parts;
+    // The first look into a batch makes its index.
+    parts.iter().for_each(|part| drop(part.find_key(hash(1)).unwrap()));
+    c.bench_function("a_key_among_100000_in_memory", |b| {
+        b.iter_batched(
+            || keys.next().unwrap(),
+            |key| parts.iter().map(|part| part.find_key(key).unwrap().map_or(0, |rows| rows.len())).sum::<u64>(),
+            BatchSize::SmallInput,
+        );
+    });
+    engine.flush().unwrap();
+    let view = engine.tables();
+    let part = &view.table("users").unwrap().parts[0];
+    for key in [ColumnKey::new("#0", Kind::Int64), ColumnKey::new("#1", Kind::Text)] {
+        c.bench_function(&format!("a_block_of_{key}"), |b| b.iter(|| part.read(&key, 3).unwrap()));
+        c.bench_function(&format!("eight_rows_of_{key}"), |b| {
+            let places: Vec<u32> = (0..8).map(|n| n * 1_000 + 77).collect();
+            b.iter(|| part.read_rows(&key, 3, &places).unwrap());
+        });
+    }
+}
+
+criterion_group!(benches, small_commits, upserts, rows_by_key);
 criterion_main!(benches);

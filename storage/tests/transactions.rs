@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Int64Array, StringViewArray};
 use chronolith_storage::{
     StorageError,
-    engine::{Engine, EngineOptions, OnConflict},
+    engine::{Engine, EngineOptions, OnConflict, Transaction},
     table::{
         ColumnDefinition, ColumnId, ColumnKey, ColumnType, HOLDS, Kind, REPLACED, Rows, TableDefinition, TableId,
         TablesView, hold_body, hold_name, replaced_name,
@@ -271,6 +271,30 @@ fn rows_are_replaced_or_held_but_not_both() {
     t.drop_table(new).unwrap();
     t.commit().unwrap();
     assert_eq!(marks(&engine.tables()), Vec::<String>::new());
+}
+
+#[test]
+fn a_mark_does_not_outlive_a_table_that_is_emptied_meanwhile() {
+    let marks =
+        |engine: &Engine| engine.tables().entries(REPLACED).map(|(name, _)| name.to_owned()).collect::<Vec<_>>();
+    for empties in [true, false] {
+        let engine = engine();
+        let id = make(&engine);
+        // One empties or drops the table while another replaces rows in it for the first time, and is faster.
+        let go = |t: &mut Transaction| {
+            if empties { t.truncate(id).map(|new| new.id) } else { t.drop_table(id).map(|()| id) }
+        };
+        let mut first = engine.begin();
+        go(&mut first).unwrap();
+        let mut replaces = engine.begin();
+        replaces.insert(id, rows(&[(1, "a")]), OnConflict::Replace).unwrap();
+        replaces.commit().unwrap();
+        assert!(matches!(first.commit(), Err(StorageError::Conflict { .. })));
+        let mut again = engine.begin();
+        let new = go(&mut again).unwrap();
+        again.commit().unwrap();
+        assert_eq!(marks(&engine), if empties { vec![replaced_name(new)] } else { Vec::new() });
+    }
 }
 
 #[test]

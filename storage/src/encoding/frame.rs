@@ -155,6 +155,21 @@ pub(crate) fn decode_frame(reader: &mut Reader<'_>, out: &mut [u64]) -> Result<(
     Ok(())
 }
 
+/// Passes over a frame of `len` values.
+pub(crate) fn skip_frame(reader: &mut Reader<'_>, len: usize) -> Result<()> {
+    let head = reader.u8()?;
+    let width = u32::from(head & !HAS_OUTLIERS);
+    reader.ivarint()?;
+    if head & HAS_OUTLIERS != 0 {
+        for _ in 0..reader.u8()? {
+            reader.u8()?;
+            reader.ivarint()?;
+        }
+    }
+    reader.bytes(packed_len(len, width))?;
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

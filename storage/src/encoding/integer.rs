@@ -4,7 +4,7 @@
 use super::{
     MAX_COLUMN_VALUES, Reader,
     bitpack::BLOCK,
-    frame::{Plan, decode_frame, encode_frame, plan},
+    frame::{Plan, decode_frame, encode_frame, plan, skip_frame},
     malformed, put_ivarint, put_uvarint,
 };
 use crate::Result;
@@ -212,6 +212,51 @@ pub(crate) fn decode_blocks(reader: &mut Reader<'_>, count: usize, mut sink: imp
     Ok(())
 }
 
+/// Hands the values at these places of a column, which rise, to `sink`; all of the column is taken. Where values do not
+/// depend on those before, only the frames that have one of the places are unpacked.
+pub(crate) fn decode_picked(
+    reader: &mut Reader<'_>,
+    count: usize,
+    places: &[u32],
+    mut sink: impl FnMut(u64),
+) -> Result<()> {
+    let (mut left, mut start) = (places, 0);
+    let mut take = |block: &[u64]| {
+        while let Some((place, rest)) = left.split_first()
+            && let Some(value) = block.get(*place as usize - start)
+        {
+            sink(*value);
+            left = rest;
+        }
+        start += block.len();
+        // Where the next one is, from the next block on.
+        left.first().map_or(usize::MAX, |place| *place as usize - start)
+    };
+    let mut ahead = *reader;
+    if !(2..=MAX_COLUMN_VALUES).contains(&count) || ahead.u8()? & !DIVIDED != 0 {
+        return decode_blocks(reader, count, |block| {
+            take(block);
+        });
+    }
+    let divisor = if reader.u8()? & DIVIDED != 0 { reader.uvarint()? } else { 1 };
+    let first = reader.ivarint()? as u64;
+    let mut next = take(&[first]);
+    let mut rest = count - 1;
+    let mut room = [0u64; BLOCK];
+    while rest > 0 {
+        let block = &mut room[..rest.min(BLOCK)];
+        rest -= block.len();
+        if next >= block.len() {
+            skip_frame(reader, block.len())?;
+        } else {
+            decode_frame(reader, block)?;
+            block.iter_mut().for_each(|value| *value = first.wrapping_add(value.wrapping_mul(divisor)));
+        }
+        next = take(block);
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -227,8 +272,19 @@ mod tests {
         decode_integers(&mut reader, values.len(), &mut back).unwrap();
         assert_eq!(back, values);
         assert_eq!(reader.rest(), [0xAA]);
+        for every in [1, 3, 200] {
+            let places: Vec<u32> = (0..values.len() as u32).skip(every / 2).step_by(every).collect();
+            let mut reader = Reader::new(&out);
+            let mut picked = Vec::new();
+            decode_picked(&mut reader, values.len(), &places, |v| picked.push(v as i64)).unwrap();
+            assert_eq!(picked, places.iter().map(|at| values[*at as usize]).collect::<Vec<_>>());
+            assert_eq!(reader.rest(), [0xAA]);
+        }
         let mut unordered = Vec::new();
         encode_unordered(values, &mut unordered);
+        let mut picked = Vec::new();
+        decode_picked(&mut Reader::new(&unordered), values.len(), &[0], |v| picked.push(v as i64)).unwrap();
+        assert_eq!(picked, values[..picked.len()]);
         decode_integers(&mut Reader::new(&unordered), values.len(), &mut back).unwrap();
         assert_eq!(back[values.len()..], *values);
         len
@@ -260,6 +316,7 @@ mod tests {
         #[test]
         fn any_bytes_decode_or_fail(bytes in prop::collection::vec(any::<u8>(), 0..200), count in 0usize..600) {
             let _ = decode_integers(&mut Reader::new(&bytes), count, &mut Vec::new());
+            let _ = decode_picked(&mut Reader::new(&bytes), count, &[0, 7, 130], |_| {});
         }
     }
 

@@ -19,7 +19,7 @@ pub use float::{decode_floats, encode_floats};
 #[cfg(test)]
 pub(crate) use histogram::tests::any_histogram;
 pub use histogram::{MAX_HISTOGRAM_BUCKETS, bucket_count, decode_histograms, encode_histograms};
-pub(crate) use integer::{decode_blocks, encode_unordered};
+pub(crate) use integer::{decode_blocks, decode_picked, encode_unordered};
 pub use integer::{decode_integers, encode_integers};
 pub use reader::Reader;
 pub(crate) use strings::{FrontDecoder, encode_front};

@@ -21,7 +21,7 @@ use crate::{
     Result, StorageError,
     memtable::read_lock,
     table::{
-        ColumnId, ColumnKey, FIELDS_MAX, Kind, Rows, TableDefinition, TableId,
+        ColumnId, FIELDS_MAX, Kind, Rows, TableDefinition, TableId,
         batch::compact,
         check::{check_change, check_definition, check_rows, is_field},
         hold::{REPLACED, is_held, replaced_name},
@@ -161,7 +161,7 @@ impl Transaction {
             self.write(Write::Insert(table, rows, None));
             return Ok((0..len).collect());
         }
-        let columns = key_columns(&definition);
+        let columns = definition.key_columns();
         let keys = Keys::of(&columns, &rows)?;
         let taken = self.find_keys(table, &keys)?;
         let (places, replaced) = choose(&keys, &taken, on_conflict).map_err(|row| StorageError::UniqueViolation {
@@ -193,7 +193,7 @@ impl Transaction {
         if definition.primary_key.is_empty() {
             return Err(StorageError::Invalid(format!("table {:?} has no primary key", definition.name)));
         }
-        self.find_keys(table, &Keys::of(&key_columns(&definition), rows)?)
+        self.find_keys(table, &Keys::of(&definition.key_columns(), rows)?)
     }
 
     /// Deletes the rows of these ids, as this transaction's [`Transaction::tables`] showed them. An update is a delete and
@@ -332,15 +332,15 @@ impl Transaction {
         Ok(())
     }
 
-    /// Takes the mark of [`Transaction::mark_replaced`] from a table that goes, and gives it to the one in its place.
+    /// Takes the mark of [`Transaction::mark_replaced`] from a table that goes, and gives it to the one in its place. A mark
+    /// which is not there is taken out as well: whoever puts it before this is committed contradicts it.
     fn move_mark(&mut self, from: TableId, to: Option<TableId>) {
         let name = replaced_name(from);
         let entries = self.staged.entries_over(read_lock(&self.engine.inner().tables).entries());
-        if entries.contains_key(&(REPLACED.to_owned(), name.clone())) {
-            self.put_entry(REPLACED, &name, None);
-            if let Some(to) = to {
-                self.put_entry(REPLACED, &replaced_name(to), Some(Vec::new()));
-            }
+        let is_marked = entries.contains_key(&(REPLACED.to_owned(), name.clone()));
+        self.put_entry(REPLACED, &name, None);
+        if let Some(to) = to.filter(|_| is_marked) {
+            self.put_entry(REPLACED, &replaced_name(to), Some(Vec::new()));
         }
     }
 
@@ -443,7 +443,7 @@ fn gather_table(id: TableId, base: Option<Arc<TableDefinition>>, staged: &Staged
     let rows = staged.rows_that_count()?;
     let keys = match &definition {
         Some(definition) if !definition.primary_key.is_empty() && !rows.is_empty() => {
-            Some(Keys::of(&key_columns(definition), &rows)?)
+            Some(Keys::of(&definition.key_columns(), &rows)?)
         }
         _ => None,
     };
@@ -459,11 +459,6 @@ fn gather_table(id: TableId, base: Option<Arc<TableDefinition>>, staged: &Staged
     }
     let (deleted, locked) = (staged.deleted.clone(), staged.locked.clone());
     Ok(TableWrite { id, base, definition, rows, encoded, keys, deleted, locked })
-}
-
-/// Where the values of the primary key are.
-pub(super) fn key_columns(definition: &TableDefinition) -> Vec<ColumnKey> {
-    definition.primary_key.iter().filter_map(|id| definition.column(*id)?.key()).collect()
 }
 
 /// The places of the rows to insert, and the rows that they replace; or the place of a row that is refused.

@@ -1,14 +1,19 @@
 //! Rows in memory as a part that queries read. Neighbours are joined while they are small, so that many small commits
 //! leave few parts.
 
-use std::{ops::RangeInclusive, sync::Arc};
+use std::{
+    ops::RangeInclusive,
+    sync::{Arc, OnceLock},
+};
 
 use arrow_array::{Array, ArrayRef, BinaryViewArray, StringViewArray, UInt32Array, UInt64Array, new_null_array};
 use roaring::RoaringBitmap;
 
 use super::{
+    key::Keys,
+    key_index::KeyIndex,
     kind::ColumnKey,
-    part::{BLOCK_ROWS, ColumnZones, Needle, Part},
+    part::{BLOCK_ROWS, ColumnZones, Needle, Part, check_places},
     rows::Rows,
 };
 use crate::{Result, StorageError};
@@ -22,15 +27,20 @@ pub(crate) struct RowBatch {
     rows: Rows,
     first: u64,
     columns: Arc<[ColumnKey]>,
+    /// The columns of the table's primary key.
+    key: Arc<[ColumnKey]>,
+    by_key: OnceLock<KeyIndex>,
     bytes: usize,
 }
 
 impl RowBatch {
-    /// Rows whose ids count from `first`.
-    pub(crate) fn new(rows: Rows, first: u64) -> Self {
+    /// Rows whose ids count from `first`; `key` are the columns of their table's primary key.
+    pub(crate) fn new(rows: Rows, first: u64, key: Arc<[ColumnKey]>) -> Self {
         let columns = rows.columns().iter().map(|(key, _)| key.clone()).collect();
-        let bytes = rows.memory_size();
-        Self { rows, first, columns, bytes }
+        // Sooner or later a key is looked for.
+        let index = if key.is_empty() { 0 } else { rows.len() * KeyIndex::ROW_BYTES };
+        let bytes = rows.memory_size() + index;
+        Self { rows, first, columns, key, by_key: OnceLock::new(), bytes }
     }
 
     pub(crate) const fn rows(&self) -> &Rows {
@@ -64,7 +74,8 @@ impl RowBatch {
     }
 
     fn join(&self, next: &Self) -> Result<Self> {
-        Ok(Self::new(compact(&Rows::concat(&[self.rows.clone(), next.rows.clone()])?)?, self.first))
+        let rows = compact(&Rows::concat(&[self.rows.clone(), next.rows.clone()])?)?;
+        Ok(Self::new(rows, self.first, Arc::clone(&self.key)))
     }
 }
 
@@ -178,6 +189,13 @@ impl Part for RowBatch {
         Ok(UInt64Array::from_iter_values(first..first + len as u64))
     }
 
+    fn row_ids_at(&self, block: usize, rows: &[u32]) -> Result<UInt64Array> {
+        let (start, len) = span(self.rows.len(), block)?;
+        check_places(rows, len)?;
+        let first = self.first + start as u64;
+        Ok(UInt64Array::from_iter_values(rows.iter().map(|row| first + u64::from(*row))))
+    }
+
     fn block_row_ids(&self, block: usize) -> Result<RangeInclusive<u64>> {
         let (start, len) = span(self.rows.len(), block)?;
         let first = self.first + start as u64;
@@ -192,8 +210,18 @@ impl Part for RowBatch {
         Ok(None)
     }
 
-    fn find_key(&self, _: u64) -> Result<Option<RoaringBitmap>> {
-        Ok(None)
+    fn find_key(&self, hash: u64) -> Result<Option<RoaringBitmap>> {
+        if self.key.is_empty() {
+            return Ok(None);
+        }
+        let index = match self.by_key.get() {
+            Some(index) => index,
+            None => {
+                let index = KeyIndex::of(&Keys::of(&self.key, &self.rows)?);
+                self.by_key.get_or_init(|| index)
+            }
+        };
+        Ok(Some(index.find(hash)))
     }
 }
 
@@ -227,7 +255,7 @@ mod tests {
         let mut batches = Batches::default();
         let rows = 20_000;
         for n in 0..rows {
-            batches.push(RowBatch::new(row(n), n as u64));
+            batches.push(RowBatch::new(row(n), n as u64, Arc::default()));
             assert!(batches.all.len() <= 20 + n as usize / (BLOCK_ROWS / 2), "{} batches at {n}", batches.all.len());
         }
         assert_eq!(batches.bytes, batches.iter().map(|b| b.bytes()).sum::<usize>());
@@ -249,8 +277,8 @@ mod tests {
     #[test]
     fn gaps_and_wide_rows_stay_apart() {
         let mut batches = Batches::default();
-        batches.push(RowBatch::new(row(0), 0));
-        batches.push(RowBatch::new(row(2), 2));
+        batches.push(RowBatch::new(row(0), 0, Arc::default()));
+        batches.push(RowBatch::new(row(2), 2, Arc::default()));
         assert_eq!(batches.all.len(), 2);
         let wide = |n: i64| {
             let columns = (0..5_000).map(|c| {
@@ -260,8 +288,8 @@ mod tests {
             Rows::new(100, columns.collect()).unwrap()
         };
         let mut batches = Batches::default();
-        batches.push(RowBatch::new(wide(0), 0));
-        batches.push(RowBatch::new(wide(1), 100));
+        batches.push(RowBatch::new(wide(0), 0, Arc::default()));
+        batches.push(RowBatch::new(wide(1), 100, Arc::default()));
         assert_eq!(batches.all.len(), 2, "joined they would have two million cells");
     }
 

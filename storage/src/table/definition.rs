@@ -202,6 +202,11 @@ impl TableDefinition {
         self.columns.iter().find(|c| c.name == name)
     }
 
+    /// Where the values of the primary key's columns are.
+    pub(crate) fn key_columns(&self) -> Vec<ColumnKey> {
+        self.primary_key.iter().filter_map(|id| self.column(*id)?.key()).collect()
+    }
+
     /// Where the time column's values are.
     #[must_use]
     pub fn time_key(&self) -> Option<ColumnKey> {

@@ -89,9 +89,7 @@ pub(crate) fn key_hash(key: &[u8]) -> u64 {
 /// # Errors
 /// When a column has another kind than the table's.
 pub fn key_hashes(definition: &TableDefinition, rows: &Rows) -> Result<Vec<Option<u64>>> {
-    let columns: Vec<ColumnKey> =
-        definition.primary_key.iter().filter_map(|id| definition.column(*id)?.key()).collect();
-    let keys = Keys::of(&columns, rows)?;
+    let keys = Keys::of(&definition.key_columns(), rows)?;
     Ok(keys.iter().map(|key| (!key.is_empty()).then(|| key_hash(key))).collect())
 }
 

@@ -10,6 +10,7 @@ pub mod definition;
 pub(crate) mod gather;
 pub mod hold;
 pub(crate) mod key;
+pub(crate) mod key_index;
 pub mod kind;
 pub mod part;
 pub mod place;

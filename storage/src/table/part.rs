@@ -2,11 +2,12 @@
 
 use std::{fmt::Debug, ops::RangeInclusive, sync::Arc};
 
-use arrow_array::{ArrayRef, UInt64Array, new_null_array};
+use arrow_array::{ArrayRef, UInt32Array, UInt64Array, cast::AsArray, new_null_array, types::UInt64Type};
+use arrow_select::take::take;
 use roaring::RoaringBitmap;
 
 use super::kind::{ColumnKey, Kind};
-use crate::Result;
+use crate::{Result, StorageError};
 
 /// Rows of a block; the last block of a part may have fewer.
 pub const BLOCK_ROWS: usize = 8_192;
@@ -47,11 +48,29 @@ pub trait Part: Send + Sync + Debug {
     /// When a block cannot be read or its checksum does not fit.
     fn read(&self, key: &ColumnKey, block: usize) -> Result<ArrayRef>;
 
+    /// A column's values in some rows of a block, whose places in it rise; in the places' order. Few rows take far less than
+    /// the whole block.
+    ///
+    /// # Errors
+    /// As [`Part::read`]; when a place is behind the last row.
+    fn read_rows(&self, key: &ColumnKey, block: usize, rows: &[u32]) -> Result<ArrayRef> {
+        take_places(&self.read(key, block)?, rows)
+    }
+
     /// The row ids of one block.
     ///
     /// # Errors
     /// When a block cannot be read or its checksum does not fit.
     fn row_ids(&self, block: usize) -> Result<UInt64Array>;
+
+    /// The ids of some rows of a block, whose places in it rise; in the places' order.
+    ///
+    /// # Errors
+    /// As [`Part::row_ids`]; when a place is behind the last row.
+    fn row_ids_at(&self, block: usize, rows: &[u32]) -> Result<UInt64Array> {
+        let all: ArrayRef = Arc::new(self.row_ids(block)?);
+        Ok(take_places(&all, rows)?.as_primitive::<UInt64Type>().clone())
+    }
 
     /// Bounds of the row ids of one block, which may be wider than they are.
     ///
@@ -74,6 +93,20 @@ pub trait Part: Send + Sync + Debug {
     /// # Errors
     /// When the index cannot be read.
     fn find_key(&self, hash: u64) -> Result<Option<RoaringBitmap>>;
+}
+
+/// The values at some places of a block.
+pub(crate) fn take_places(values: &ArrayRef, rows: &[u32]) -> Result<ArrayRef> {
+    check_places(rows, values.len())?;
+    take(values, &UInt32Array::from(rows.to_vec()), None).map_err(|e| StorageError::Invalid(format!("rows: {e}")))
+}
+
+/// Refuses places of rows that do not rise, or are not among so many.
+pub(crate) fn check_places(rows: &[u32], len: usize) -> Result<()> {
+    if rows.is_sorted_by(|a, b| a < b) && rows.last().is_none_or(|last| (*last as usize) < len) {
+        return Ok(());
+    }
+    Err(StorageError::Invalid(format!("places of rows that do not rise, or are not among {len}")))
 }
 
 /// What an index is asked for.

@@ -41,16 +41,24 @@ impl TableSnapshot {
                 if near.iter().all(|(_, place)| found[*place].is_some()) {
                     continue;
                 }
-                for (row, id) in part.row_ids(block)?.values().iter().enumerate() {
-                    for (_, place) in within(near, *id, *id) {
-                        left -= usize::from(found[*place].is_none());
-                        found[*place] = Some(RowPlace { part: at, block, row });
-                    }
+                for (row, place) in rows_of(near, part.row_ids(block)?.values()) {
+                    left -= usize::from(found[place].is_none());
+                    found[place] = Some(RowPlace { part: at, block, row });
                 }
             }
         }
         Ok(found)
     }
+}
+
+/// The rows of a block that have one of the ids, each with the place of its id among those that were asked for.
+fn rows_of(wanted: &[(u64, usize)], ids: &[u64]) -> Vec<(usize, usize)> {
+    // Rows are mostly in the order of their ids.
+    if ids.is_sorted() {
+        return wanted.iter().filter_map(|(id, place)| Some((ids.binary_search(id).ok()?, *place))).collect();
+    }
+    let all = ids.iter().enumerate();
+    all.flat_map(|(row, id)| within(wanted, *id, *id).iter().map(move |(_, place)| (row, *place))).collect()
 }
 
 /// The ids from `low` to `high`.

@@ -32,7 +32,7 @@ use crate::{
 };
 
 pub(crate) use dispatch::{check_query, done, first_words, texts};
-pub(crate) use plan::select;
+pub(crate) use plan::{Evaluated, select};
 
 /// The setting that tells what a transaction sees of others.
 pub(crate) const ISOLATION: &str = "transaction_isolation";

@@ -11,7 +11,6 @@ use datafusion::{
             LimitClause, ObjectName, Query, SelectItem, SetExpr, Statement, TableFactor, TableWithJoins, Value,
             Visitor, VisitorMut, With,
         },
-        dialect::PostgreSqlDialect,
         parser::Parser,
     },
 };
@@ -321,7 +320,7 @@ fn learn(types: &mut Types, number: usize, column_type: &chronolith_storage::tab
 }
 
 fn parse_type(text: &str) -> Result<SqlType> {
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(text).and_then(|mut parser| parser.parse_data_type());
+    let parsed = Parser::new(&parse::Postgres).try_with_sql(text).and_then(|mut parser| parser.parse_data_type());
     parsed.map_err(|e| SqlError::new(b"XX000", format!("the type {text} cannot be read: {e}")))
 }
 

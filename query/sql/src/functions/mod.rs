@@ -8,6 +8,7 @@ mod asof;
 mod asof_exec;
 mod balance;
 mod bucket;
+mod chain;
 mod datetime;
 mod ddsketch;
 mod extension;

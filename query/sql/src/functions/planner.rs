@@ -24,7 +24,7 @@ use datafusion::{
     sql::sqlparser::ast::BinaryOperator,
 };
 
-use super::{interval, json, scalar::PG_TYPE, spans, vectors};
+use super::{chain, interval, json, scalar::PG_TYPE, spans, vectors};
 
 /// Aggregates that [`Planner`] replaces, so that none is ever executed.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -90,6 +90,10 @@ pub(super) struct Planner;
 
 /// Whether an expression's value is the text of JSON.
 fn is_json(expr: &Expr, schema: &DFSchema) -> bool {
+    // An operator's result has no such mark, and to ask for its field makes the names of all its operands.
+    if matches!(expr, Expr::BinaryExpr(_)) {
+        return false;
+    }
     let field = expr.to_field(schema).map(|(_, field)| field);
     field.is_ok_and(|f| f.metadata().get(PG_TYPE).is_some_and(|t| matches!(t.as_str(), "json" | "jsonb")))
 }
@@ -175,6 +179,9 @@ fn compared(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> 
     let is_text =
         |e: &Expr| matches!(e, Expr::Literal(ScalarValue::Utf8(Some(_)) | ScalarValue::Utf8View(Some(_)), None));
     let is_jsonb = |e: &Expr| {
+        if matches!(e, Expr::BinaryExpr(_)) {
+            return false;
+        }
         let field = e.to_field(schema).map(|(_, field)| field);
         field.is_ok_and(|f| f.metadata().get(PG_TYPE).is_some_and(|t| t == "jsonb"))
     };
@@ -213,6 +220,11 @@ fn compared(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> 
 impl ExprPlanner for Planner {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
+        let (left, right) = match chain::joined(&op, left, right, schema) {
+            chain::Outcome::Joined(joined) => return Ok(PlannerResult::Planned(joined)),
+            chain::Outcome::Apart(left, right) => (left, right),
+        };
+        chain::check(&left, schema)?;
         let (left, right) = compared(&op, left, right, schema);
         let (left, right) = spans::operands(&op, left, right, schema)?;
         if let Some(planned) = days(&op, &left, &right, schema) {

@@ -10,7 +10,6 @@ use datafusion::{
             FunctionArguments, Ident, Interval, ObjectName, Select, SelectItem, Statement, TableAlias,
             TableAliasColumnDef, TableFactor, TableWithJoins, TypedString, UnaryOperator, Value, Visitor, VisitorMut,
         },
-        dialect::PostgreSqlDialect,
         parser::Parser,
     },
 };
@@ -383,12 +382,12 @@ fn is_other(arg: &FunctionArg) -> bool {
 }
 
 fn expression(sql: &str) -> Result<Expr> {
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
+    let parsed = Parser::new(&crate::parse::Postgres).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|error| plan_datafusion_err!("{error}"))
 }
 
 fn derived(sql: &str, alias: Option<TableAlias>, lateral: bool) -> Result<TableFactor> {
-    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
+    let parsed = Parser::new(&crate::parse::Postgres).try_with_sql(sql).and_then(|mut parser| parser.parse_query());
     let subquery = parsed.map_err(|error| plan_datafusion_err!("{error}"))?;
     Ok(TableFactor::Derived { lateral, subquery, alias, sample: None })
 }

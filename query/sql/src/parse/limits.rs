@@ -25,7 +25,7 @@ pub(super) fn check_length(text: &str) -> Result<()> {
 }
 
 /// What is told of a statement that is too deep.
-pub(super) fn too_deep() -> SqlError {
+pub(crate) fn too_deep() -> SqlError {
     SqlError::new(b"54001", "the statement is nested too deeply, or has too long a chain of operators")
         .with_hint("use IN (...) or = ANY(...) instead of long chains of OR, and fewer parentheses")
 }

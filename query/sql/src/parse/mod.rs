@@ -1,5 +1,6 @@
 //! From text to syntax trees: splitting, limits, parsing, and what names mean.
 
+mod dialect;
 mod limits;
 mod names;
 mod spellings;
@@ -8,11 +9,12 @@ mod walk;
 
 use datafusion::sql::sqlparser::{
     ast::{Expr, Statement},
-    dialect::PostgreSqlDialect,
     parser::{Parser, ParserError},
     tokenizer::{Token, Tokenizer, TokenizerError},
 };
 
+pub(crate) use dialect::Postgres;
+pub(crate) use limits::too_deep;
 pub(crate) use names::{ident, quoted, relation_name};
 pub(crate) use spellings::MOVE;
 pub(crate) use split::split;
@@ -29,7 +31,7 @@ const RECURSION_LIMIT: usize = 300;
 /// `42601` when it is wrong or more than one, `54001` or `54000` when it is too deep or too long.
 pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
     limits::check_length(text)?;
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let mut tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
     limits::check_depth(&tokens)?;
     spellings::rewrite_tokens(&mut tokens);
@@ -57,7 +59,7 @@ pub(crate) fn parse(text: &str) -> Result<Option<Statement>> {
 /// `42601` when it is wrong.
 pub(crate) fn parse_expr(text: &str) -> Result<Expr> {
     limits::check_length(text)?;
-    let dialect = PostgreSqlDialect {};
+    let dialect = Postgres;
     let tokens = Tokenizer::new(&dialect, text).tokenize_with_location().map_err(|e| token_error(text, &e))?;
     limits::check_depth(&tokens)?;
     let mut parser = Parser::new(&dialect).with_recursion_limit(RECURSION_LIMIT).with_tokens_with_locations(tokens);
@@ -111,7 +113,7 @@ fn token_error(text: &str, error: &TokenizerError) -> SqlError {
 
 fn parse_error(text: &str, error: &ParserError) -> SqlError {
     match error {
-        ParserError::RecursionLimitExceeded => limits::too_deep(),
+        ParserError::RecursionLimitExceeded => too_deep(),
         ParserError::ParserError(reason) | ParserError::TokenizerError(reason) => {
             // The parser tells places in words: "... at Line: 1, Column: 8".
             let (reason, place) = reason.rsplit_once(" at Line: ").unwrap_or((reason, ""));

@@ -153,14 +153,16 @@ fn field_of(name: &str, source: &Source) -> Field {
 }
 
 impl LayoutColumn {
-    /// The column's values in one block of a part.
+    /// The column's values in one block of a part: in all rows, or in those at some places, which rise.
     ///
     /// # Errors
     /// When the part cannot be read.
-    pub(crate) fn read(&self, part: &dyn Part, block: usize) -> Result<ArrayRef> {
-        match &self.source {
-            Source::RowIds => Ok(Arc::new(part.row_ids(block)?)),
-            _ => self.build(block_len(part, block), |key| Ok(part.read(key, block)?)),
+    pub(crate) fn read(&self, part: &dyn Part, block: usize, few: Option<&[u32]>) -> Result<ArrayRef> {
+        match (&self.source, few) {
+            (Source::RowIds, None) => Ok(Arc::new(part.row_ids(block)?)),
+            (Source::RowIds, Some(rows)) => Ok(Arc::new(part.row_ids_at(block, rows)?)),
+            (_, None) => self.build(block_len(part, block), |key| Ok(part.read(key, block)?)),
+            (_, Some(rows)) => self.build(rows.len(), |key| Ok(part.read_rows(key, block, rows)?)),
         }
     }
 

@@ -4,6 +4,7 @@ mod by_id;
 mod find;
 mod key;
 mod layout;
+mod live;
 mod member;
 mod mixed;
 mod provider;
@@ -11,7 +12,7 @@ mod prune;
 mod read;
 mod source;
 
-pub(crate) use by_id::rows_by_id;
+pub(crate) use by_id::{ids_by_key, rows_by_id};
 pub(crate) use layout::{Layout, LayoutColumn, ROW_ID_COLUMN};
 pub(crate) use member::{DOCUMENT, Member, MemberColumns, member_name};
 pub(crate) use provider::TableScanProvider;

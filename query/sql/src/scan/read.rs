@@ -2,17 +2,16 @@
 
 use std::{
     collections::BTreeMap,
-    ops::{Range, RangeInclusive},
+    ops::RangeInclusive,
     sync::{Arc, OnceLock},
 };
 
 use arrow::{
-    array::{Array, ArrayRef, BooleanArray, BooleanBufferBuilder, RecordBatch, RecordBatchOptions, UInt64Array},
-    buffer::BooleanBuffer,
+    array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions},
     compute::{and, filter, prep_null_mask_filter},
     datatypes::{Schema, SchemaRef},
 };
-use chronolith_storage::table::{BLOCK_ROWS, Part, TableSnapshot};
+use chronolith_storage::table::{Part, TableSnapshot};
 use datafusion::{
     error::{DataFusionError, Result as PlanResult},
     physical_expr::PhysicalExpr,
@@ -23,6 +22,7 @@ use roaring::RoaringBitmap;
 use super::{
     find::Search,
     layout::Layout,
+    live::{Live, ordinals},
     prune::{BlockRef, BlockStatistics, block_len, predicate_of, prune},
 };
 
@@ -51,9 +51,9 @@ pub(crate) struct Scanned {
 #[derive(Debug)]
 pub(crate) struct Known {
     /// The rows that may fulfil the filter; `None`: all.
-    candidates: Option<RoaringBitmap>,
+    pub(super) candidates: Option<RoaringBitmap>,
     /// Whether some row is deleted, or its id none of those that are read.
-    masked: bool,
+    pub(super) masked: bool,
 }
 
 impl Scanned {
@@ -62,7 +62,7 @@ impl Scanned {
         !self.table.deleted.is_empty() || self.ids != ALL_IDS
     }
 
-    fn known(&self, at: usize) -> PlanResult<&Known> {
+    pub(super) fn known(&self, at: usize) -> PlanResult<&Known> {
         if let Some(known) = self.known[at].get() {
             return Ok(known);
         }
@@ -96,44 +96,6 @@ impl Scanned {
         }
         Ok(kept)
     }
-
-    /// The rows of a block that may count: by the indexes and the deletions. `None`: all; an array without a true value:
-    /// none.
-    fn first_mask(&self, at: BlockRef, rows: usize) -> PlanResult<Option<BooleanArray>> {
-        let known = self.known(at.part)?;
-        let part = &*self.table.parts[at.part];
-        let mut mask = None;
-        if let Some(candidates) = &known.candidates {
-            let ordinals = ordinals(at.block, rows);
-            let start = ordinals.start;
-            let found = candidates.range_cardinality(ordinals.clone());
-            if found == 0 {
-                return Ok(Some(BooleanArray::new(BooleanBuffer::new_unset(rows), None)));
-            }
-            // Where an index knows blocks only, all rows of one are candidates.
-            if found < rows as u64 {
-                let mut bits = BooleanBufferBuilder::new(rows);
-                bits.append_n(rows, false);
-                candidates.range(ordinals).for_each(|row| bits.set_bit((row - start) as usize, true));
-                mask = Some(BooleanArray::new(bits.finish(), None));
-            }
-        }
-        if known.masked {
-            let ids: UInt64Array = part.row_ids(at.block).map_err(crate::error::to_plan)?;
-            let ids = ids.values();
-            let bits = BooleanBuffer::collect_bool(rows, |row| {
-                self.ids.contains(&ids[row]) && !self.table.deleted.contains(ids[row])
-            });
-            mask = Some(both(mask, BooleanArray::new(bits, None))?);
-        }
-        Ok(mask)
-    }
-}
-
-/// The ordinals of a block's rows in its part.
-fn ordinals(block: usize, rows: usize) -> Range<u32> {
-    let start = u32::try_from(block * BLOCK_ROWS).unwrap_or(u32::MAX);
-    start..start.saturating_add(u32::try_from(rows).unwrap_or(u32::MAX))
 }
 
 fn both(a: Option<BooleanArray>, b: BooleanArray) -> PlanResult<BooleanArray> {
@@ -198,11 +160,14 @@ impl Reader {
         let scanned = Arc::clone(&self.scanned);
         let part = &*scanned.table.parts[at.part];
         let rows = block_len(part, at.block);
-        let mut columns = Columns { scanned: &scanned, part, block: at.block, read: BTreeMap::new() };
-        let mut mask = scanned.first_mask(at, rows)?;
-        if is_empty(mask.as_ref()) {
-            return Ok(None);
-        }
+        let Some(live) = scanned.live(at, rows)? else { return Ok(None) };
+        let (few, mut mask) = match live {
+            Live::All => (None, None),
+            Live::Mask(mask) => (None, Some(mask)),
+            Live::Few(few) => (Some(few), None),
+        };
+        let rows = few.as_ref().map_or(rows, Vec::len);
+        let mut columns = Columns { scanned: &scanned, part, block: at.block, few, read: BTreeMap::new() };
         if let Some(filter) = &scanned.filter {
             let found = columns.evaluate(filter, &scanned.filter_columns, &scanned.filter_schema, rows)?;
             mask = Some(both(mask, found)?);
@@ -269,6 +234,8 @@ struct Columns<'a> {
     scanned: &'a Scanned,
     part: &'a dyn Part,
     block: usize,
+    /// The places of the rows that are read; `None`: all.
+    few: Option<Vec<u32>>,
     read: BTreeMap<usize, ArrayRef>,
 }
 
@@ -277,7 +244,7 @@ impl Columns<'_> {
         if let Some(values) = self.read.get(&column) {
             return Ok(Arc::clone(values));
         }
-        let values = self.scanned.layout.columns[column].read(self.part, self.block)?;
+        let values = self.scanned.layout.columns[column].read(self.part, self.block, self.few.as_deref())?;
         self.read.insert(column, Arc::clone(&values));
         Ok(values)
     }

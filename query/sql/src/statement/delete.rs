@@ -9,11 +9,13 @@ use arrow::{
 
 use datafusion::{
     common::ScalarValue,
-    sql::sqlparser::ast::{Delete, FromTable, Query, SetExpr, Statement, TableWithJoins, Truncate, With},
+    sql::sqlparser::ast::{Delete, FromTable, Query, SelectItem, SetExpr, Statement, TableWithJoins, Truncate, With},
 };
 
+use roaring::RoaringTreemap;
+
 use super::{
-    Written, gone,
+    Written, by_key, gone,
     returning::{self, Others},
     target::Target,
     update::{distinct_ids, find, item, qualified},
@@ -77,37 +79,55 @@ pub(crate) async fn run(
         return Err(SqlError::unsupported("this form of DELETE").with_hint("write it as PostgreSQL has it"));
     }
     let target = target(connection, statement)?;
-    let query = query(&target, statement, with)?;
     let mut returned = statement.returning.clone();
     let answered = Box::pin(connection.answer_inside(returning::exprs(returned.as_mut()), parameters)).await?;
+    let returned = returned.as_deref();
+    if with.is_none()
+        && statement.using.is_none()
+        && let Some(found) =
+            by_key::find(connection, &target, from(statement)?, statement.selection.as_ref(), &[], parameters)?
+    {
+        let ids = found.ids.into_iter().collect();
+        return finish(connection, &target, &ids, (&found.seen, None), returned, &answered);
+    }
+    let query = query(&target, statement, with)?;
     connection.scope.show_row_ids(Some(&target.name));
     let found = connection.collect_qualified(Statement::Query(Box::new(query)), parameters).await;
     connection.scope.show_row_ids(None);
     let (schema, batches) = found?;
     let batch = arrow::compute::concat_batches(schema.inner(), &batches)?;
     let (ids, places) = distinct_ids(batch.column(0))?;
-    gone::delete(connection, &target.table, &ids)?;
+    let batch = match &places {
+        None => batch,
+        Some(places) => arrow::compute::take_record_batch(&batch, places)?,
+    };
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let names = target.column_names();
+    let own = 1 + names.len();
+    let others = if batch.num_columns() > own { Some(Others::of(&schema, &batch, own)?) } else { None };
+    let columns = batch.columns()[1..own].to_vec();
+    let named = batch.schema().fields()[1..own]
+        .iter()
+        .zip(names)
+        .map(|(f, n)| f.as_ref().clone().with_name(n))
+        .collect::<Vec<_>>();
+    let old = RecordBatch::try_new_with_options(Arc::new(Schema::new(named)), columns, &options)?;
+    finish(connection, &target, &ids, (&old, others.as_ref()), returned, &answered)
+}
+
+/// Deletes rows; RETURNING sees them and the columns of what they were joined with.
+fn finish(
+    connection: &mut Connection,
+    target: &Target,
+    ids: &RoaringTreemap,
+    (old, others): (&RecordBatch, Option<&Others>),
+    returned: Option<&[SelectItem]>,
+    parameters: &[ScalarValue],
+) -> Result<Written> {
+    gone::delete(connection, &target.table, ids)?;
     let mut written = Written::done(format!("DELETE {}", ids.len()));
-    if let Some(items) = &returned {
-        let batch = match &places {
-            None => batch,
-            Some(places) => arrow::compute::take_record_batch(&batch, places)?,
-        };
-        let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
-        let names = target.column_names();
-        let own = 1 + names.len();
-        let others = match batch.num_columns() > own {
-            true => Some(Others::of(&schema, &batch, own)?),
-            false => None,
-        };
-        let columns = batch.columns()[1..own].to_vec();
-        let named = batch.schema().fields()[1..own]
-            .iter()
-            .zip(names)
-            .map(|(f, n)| f.as_ref().clone().with_name(n))
-            .collect::<Vec<_>>();
-        let old = RecordBatch::try_new_with_options(Arc::new(Schema::new(named)), columns, &options)?;
-        let (schema, rows) = returning::rows(connection, &target, &old, others.as_ref(), items, &answered)?;
+    if let Some(items) = returned {
+        let (schema, rows) = returning::rows(connection, target, old, others, items, parameters)?;
         written.returned = Some((schema, rows, "DELETE"));
     }
     Ok(written)

@@ -2,10 +2,13 @@
 
 use std::sync::Arc;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::{
+    array::{RecordBatch, RecordBatchOptions, UInt32Array},
+    datatypes::Schema,
+};
 use chronolith_storage::{StorageError, engine::OnConflict as KeyConflict, table::ColumnId};
 use datafusion::{
-    common::ScalarValue,
+    common::{DFSchema, ScalarValue},
     sql::sqlparser::ast::{
         Expr, Ident, Insert, OnConflictAction, OnInsert, Query, SetExpr, Statement, TableObject, Values as ValuesList,
         With,
@@ -21,7 +24,7 @@ use super::{
     rows::{Given, NewRows, Values, default_values},
     target::{Target, no_column},
     upsert,
-    values::{Cell, cells_as, cells_of_field, literal_columns},
+    values::{self, Cell, Literals, cells_as, cells_of_field},
 };
 use crate::{
     connection::{Connection, check_query, naming},
@@ -187,14 +190,16 @@ async fn source(
     let names = column_names(statement)?;
     let places = places(target, &names)?;
     let Some(query) = &statement.source else { return Ok((1, Given::default())) };
-    if let SetExpr::Values(values) = &*query.body
+    if let SetExpr::Values(list) = &*query.body
         && query.order_by.is_none()
         && query.limit_clause.is_none()
     {
-        if let Some(columns) = literal_columns(values, parameters)? {
-            return literals(connection, target, &places, names.is_empty(), &columns);
+        if let Some(found) = values::literals(list, parameters)?
+            && let Some(found) = with_constants(connection, target, found, parameters)
+        {
+            return literals(connection, target, &places, names.is_empty(), &found.columns);
         }
-        if has_default(values) {
+        if has_default(list) {
             return Err(SqlError::unsupported("DEFAULT beside expressions in VALUES")
                 .with_hint("leave the column out of the INSERT, or write literals"));
         }
@@ -216,6 +221,29 @@ async fn source(
         put(&mut given, place, Values::Seen(Arc::clone(values)), is_json(field));
     }
     Ok((batch.num_rows(), given))
+}
+
+/// The rows with the values of their constants in them; `None` when a plan has to tell them, or what is wrong with them.
+fn with_constants(
+    connection: &mut Connection,
+    target: &Target,
+    mut rows: Literals,
+    parameters: &[ScalarValue],
+) -> Option<Literals> {
+    if rows.constants.is_empty() {
+        return Some(rows);
+    }
+    // A field of a document is what its value is, and JSON is more than a text there.
+    if target.definition().dynamic {
+        return None;
+    }
+    let constants = std::mem::take(&mut rows.constants);
+    let options = RecordBatchOptions::new().with_row_count(Some(1));
+    let one = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options).ok()?;
+    let evaluated = connection.evaluate(constants, &DFSchema::empty(), &one, parameters).ok()?;
+    let computed = evaluated.iter().map(|value| ScalarValue::try_from_array(&value.values, 0).ok());
+    rows.put(&computed.collect::<Option<Vec<_>>>()?);
+    Some(rows)
 }
 
 fn has_default(values: &ValuesList) -> bool {

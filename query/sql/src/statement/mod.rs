@@ -1,6 +1,7 @@
 //! Statements that are not queries, a file a kind.
 
 mod alter;
+mod by_key;
 pub(crate) mod create;
 pub(crate) mod delete;
 mod depend;

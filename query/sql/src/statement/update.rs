@@ -18,7 +18,7 @@ use datafusion::{
 use roaring::RoaringTreemap;
 
 use super::{
-    Written,
+    Written, by_key,
     documents::{Change, changed, check_apart, field_path, old_rows, seen_rows},
     gone,
     insert::{Place, told_of_change},
@@ -260,9 +260,15 @@ pub(crate) async fn run(
         return Err(SqlError::unsupported("this form of UPDATE").with_hint("write it as PostgreSQL has it"));
     }
     let target = find(connection, &statement.table, "UPDATE")?;
-    let query = query(&target, statement, with)?;
     let mut returned = statement.returning.clone();
     let answered = Box::pin(connection.answer_inside(returning::exprs(returned.as_mut()), parameters)).await?;
+    let returned = returned.as_deref();
+    if with.is_none()
+        && let Some((count, rows)) = by_key(connection, &target, statement, parameters)?
+    {
+        return finish(connection, &target, (count, &rows), None, returned, &answered);
+    }
+    let query = query(&target, statement, with)?;
     connection.scope.show_row_ids(Some(&target.name));
     let found = connection.collect_qualified(Statement::Query(Box::new(query)), parameters).await;
     connection.scope.show_row_ids(None);
@@ -289,13 +295,50 @@ pub(crate) async fn run(
         NewRows::make(connection, &target, batch.num_rows(), &given)?.to_rows(&target)?
     };
     let written = write(connection, &target, &target.table, &ids, &inserted)?;
-    let mut done = Written::done(format!("UPDATE {written}"));
-    if let Some(items) = &returned {
-        let rows = seen_rows(&target, &inserted)?;
-        let (schema, rows) = returning::rows(connection, &target, &rows, others.as_ref(), items, &answered)?;
-        done.returned = Some((schema, rows, "UPDATE"));
+    finish(connection, &target, (written, &inserted), others.as_ref(), returned, &answered)
+}
+
+/// What an UPDATE that wrote rows tells: how many, and what RETURNING makes of them and of what they were joined with.
+fn finish(
+    connection: &mut Connection,
+    target: &Target,
+    (count, rows): (usize, &Rows),
+    others: Option<&Others>,
+    returned: Option<&[SelectItem]>,
+    parameters: &[ScalarValue],
+) -> Result<Written> {
+    let mut written = Written::done(format!("UPDATE {count}"));
+    if let Some(items) = returned {
+        let rows = seen_rows(target, rows)?;
+        let (schema, rows) = returning::rows(connection, target, &rows, others, items, parameters)?;
+        written.returned = Some((schema, rows, "UPDATE"));
     }
-    Ok(done)
+    Ok(written)
+}
+
+/// Changes rows that the condition names by their key. Gives how many, and them; `None` when a query has to tell.
+fn by_key(
+    connection: &mut Connection,
+    target: &Target,
+    statement: &Update,
+    parameters: &[ScalarValue],
+) -> Result<Option<(usize, Rows)>> {
+    if statement.from.is_some() {
+        return Ok(None);
+    }
+    let assigned = assignments(target, &statement.assignments)?;
+    let exprs: Vec<&Expr> = assigned.iter().map(|(_, expr)| expr).collect();
+    let condition = statement.selection.as_ref();
+    let found = by_key::find(connection, target, &statement.table, condition, &exprs, parameters)?;
+    let Some(found) = found else { return Ok(None) };
+    let changes = assigned.into_iter().zip(found.values).map(|((place, _), value)| {
+        let is_json = is_json(&value.field);
+        Change { place, values: Values::Seen(value.values), is_json }
+    });
+    let changed = changed(connection, target, &found.rows, &changes.collect::<Vec<_>>())?;
+    let ids = found.ids.into_iter().collect();
+    let count = write(connection, target, &target.table, &ids, &changed)?;
+    Ok(Some((count, changed)))
 }
 
 /// Puts new rows in the place of old ones, which this snapshot of the table has. Gives how many.

@@ -1,6 +1,6 @@
-//! VALUES of an INSERT that need no planner: literals and parameters become columns at once.
+//! VALUES of an INSERT that need no planner: literals, parameters and a few constants become columns at once.
 
-use std::{borrow::Cow, sync::Arc};
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
 use arrow::array::{ArrayRef, StringViewArray};
 use chronolith_storage::table::ColumnType;
@@ -9,6 +9,7 @@ use datafusion::{
     sql::sqlparser::ast::{Expr, UnaryOperator, Value, Values},
 };
 
+use super::by_key::is_constant;
 use crate::{
     error::{Result, SqlError},
     types::{assign, decimal, parse_texts, type_text},
@@ -28,27 +29,75 @@ pub(crate) enum Cell {
     Bool(bool),
     /// A parameter's value.
     Value(ScalarValue),
+    /// The value of one of the constants.
+    Constant(usize),
 }
 
-/// The columns of rows of literals, or `None` when something else is among them.
+/// Most constants that are computed one by one; a plan is made of more.
+const MOST_CONSTANTS: usize = 16;
+
+/// Rows of VALUES.
+#[derive(Default)]
+pub(crate) struct Literals {
+    pub(crate) columns: Vec<Vec<Cell>>,
+    /// Expressions that give the same in all rows, such as `now()`.
+    pub(crate) constants: Vec<Expr>,
+    known: HashMap<String, usize>,
+}
+
+/// Rows of literals and constants, or `None` when something else is among them.
 ///
 /// # Errors
 /// `42601` when rows differ in length, `08P01` when a parameter has no value.
-pub(crate) fn literal_columns(values: &Values, parameters: &[ScalarValue]) -> Result<Option<Vec<Vec<Cell>>>> {
+pub(crate) fn literals(values: &Values, parameters: &[ScalarValue]) -> Result<Option<Literals>> {
+    let mut literals = Literals::default();
     let width = values.rows.first().map_or(0, |row| row.content.len());
-    let mut columns = vec![Vec::with_capacity(values.rows.len()); width];
+    literals.columns = vec![Vec::with_capacity(values.rows.len()); width];
     for row in &values.rows {
         if row.content.len() != width {
             return Err(SqlError::new(b"42601", "VALUES lists must all be the same length"));
         }
-        for (column, expr) in columns.iter_mut().zip(&row.content) {
-            match cell(expr, parameters)? {
-                Some(cell) => column.push(cell),
-                None => return Ok(None),
+        for (at, expr) in row.content.iter().enumerate() {
+            let cell = match cell(expr, parameters)? {
+                Some(cell) => cell,
+                None => match literals.constant(expr) {
+                    Some(constant) => constant,
+                    None => return Ok(None),
+                },
+            };
+            literals.columns[at].push(cell);
+        }
+    }
+    Ok(Some(literals))
+}
+
+impl Literals {
+    /// A constant, unless there are too many.
+    fn constant(&mut self, expr: &Expr) -> Option<Cell> {
+        let name = if is_constant(expr) { expr.to_string() } else { return None };
+        if let Some(known) = self.known.get(&name) {
+            return Some(Cell::Constant(*known));
+        }
+        let next = self.constants.len();
+        if next == MOST_CONSTANTS {
+            return None;
+        }
+        self.constants.push(expr.clone());
+        self.known.insert(name, next);
+        Some(Cell::Constant(next))
+    }
+
+    /// Puts the constants' values in their places.
+    pub(crate) fn put(&mut self, values: &[ScalarValue]) {
+        for cell in self.columns.iter_mut().flatten() {
+            if let Cell::Constant(at) = cell {
+                *cell = match values.get(*at) {
+                    Some(value) if !value.is_null() => Cell::Value(value.clone()),
+                    _ => Cell::Null,
+                };
             }
         }
     }
-    Ok(Some(columns))
 }
 
 fn cell(expr: &Expr, parameters: &[ScalarValue]) -> Result<Option<Cell>> {
@@ -105,10 +154,15 @@ pub(crate) fn cells_as(
     if only_literals {
         return parse_texts(literals.iter().map(Option::as_deref), column_type, zone);
     }
+    if let Some((Cell::Value(first), rest)) = cells.split_first()
+        && rest.iter().all(|cell| matches!(cell, Cell::Value(value) if value == first))
+    {
+        return assign(&first.to_array_of_size(cells.len())?, column_type, zone);
+    }
     let mut out: Vec<ArrayRef> = Vec::with_capacity(cells.len());
     for (row, cell) in cells.iter().enumerate() {
         out.push(match cell {
-            Cell::Null | Cell::Text(_) | Cell::Number(_) | Cell::Bool(_) => {
+            Cell::Null | Cell::Constant(_) | Cell::Text(_) | Cell::Number(_) | Cell::Bool(_) => {
                 parse_texts(std::iter::once(literals[row].as_deref()), column_type, zone)?
             }
             Cell::Value(value) => assign(&value.to_array_of_size(1)?, column_type, zone)?,
@@ -160,7 +214,7 @@ fn literal<'c>(cell: &'c Cell, column_type: &ColumnType) -> Result<Option<Cow<'c
                 _ => wrong(if is_whole { "integer" } else { "numeric" }),
             }
         }
-        Cell::Null | Cell::Value(_) | Cell::Default => Ok(None),
+        Cell::Null | Cell::Constant(_) | Cell::Value(_) | Cell::Default => Ok(None),
     }
 }
 
@@ -191,7 +245,7 @@ pub(crate) fn cells_of_field(cells: &[Cell], zone: &str) -> Result<ArrayRef> {
             Cell::Text(text) | Cell::Number(text) => Some(text.clone()),
             Cell::Bool(value) => Some(value.to_string()),
             Cell::Value(value) => Some(value.to_string()),
-            Cell::Null | Cell::Default => None,
+            Cell::Null | Cell::Constant(_) | Cell::Default => None,
         })
         .collect();
     Ok(Arc::new(StringViewArray::from_iter(texts)))

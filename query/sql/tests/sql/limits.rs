@@ -20,6 +20,13 @@ fn deep_statements_are_refused_or_run() {
     assert_eq!(state_of(&sql, &chain(1_000)), "ok 1");
     assert_eq!(state_of(&sql, &chain(2_900)), "ok 1");
     assert_eq!(state_of(&sql, &chain(100_000)), "54001");
+    let texts = |n: usize| format!("SELECT length('a'{})", " || 'bc'".repeat(n));
+    assert_eq!(state_of(&sql, &texts(2_900)), "ok 1");
+    for (link, few, many) in [(" - interval '1 day'", 50, 1_000), (" -> 'a'", 50, 1_000)] {
+        let of = if link.contains("->") { "'{}'::jsonb" } else { "timestamp '2026-01-01'" };
+        assert_eq!(state_of(&sql, &format!("SELECT {of}{}", link.repeat(few))), "ok 1", "{few} of {link}");
+        assert_eq!(state_of(&sql, &format!("SELECT {of}{}", link.repeat(many))), "54001", "{many} of {link}");
+    }
     let ors = |n: usize| format!("SELECT 1 WHERE 1 = 2{}", " OR 1 = 1".repeat(n));
     assert_eq!(state_of(&sql, &ors(1_400)), "ok 1");
     assert_eq!(state_of(&sql, &ors(50_000)), "54001");
@@ -28,6 +35,10 @@ fn deep_statements_are_refused_or_run() {
     for deep in [200, 100_000] {
         assert_eq!(state_of(&sql, &parens(deep)), "54001");
     }
+    let calls = |n: usize| format!("SELECT {}1{}", "abs(".repeat(n), ")".repeat(n));
+    assert_eq!(state_of(&sql, &calls(40)), "ok 1");
+    let zones = format!("SELECT now(){}", " AT TIME ZONE 'UTC'".repeat(40));
+    assert_eq!(state_of(&sql, &zones), "ok 1");
     let casts = |n: usize| format!("SELECT 1{}", "::int".repeat(n));
     assert_eq!(state_of(&sql, &casts(100_000)), "54001");
     let unions = |n: usize| format!("SELECT 1{}", " UNION ALL SELECT 1".repeat(n));
@@ -38,6 +49,29 @@ fn deep_statements_are_refused_or_run() {
         assert!(state == "54001" || state == "42601", "{prefix} gave {state}");
     }
     assert_eq!(state_of(&sql, "SELECT 1"), "ok 1");
+}
+
+#[test]
+fn long_chains_of_texts_are_what_short_ones_are() {
+    let (_engine, sql) = database();
+    let mut session = sql.session("a", "chronolith");
+    let mut ask = |statement: &str| run(&mut session, statement).expect(statement).rows;
+    ask("CREATE TABLE t (a TEXT, n INT, b BOOL, l TEXT[])");
+    ask("INSERT INTO t VALUES ('x', 1, true, '{p,q}'), (NULL, 2, false, NULL), ('y', NULL, true, '{}')");
+    // The same operands as one chain, and as chains that are too short to be one.
+    let operands = ["a", "'-'", "n", "b", "upper(a)", "n + 1"].repeat(8);
+    let long = operands.join(" || ");
+    let short: Vec<String> = operands.chunks(6).map(|part| format!("({})", part.join(" || "))).collect();
+    let short = short.chunks(3).map(|part| format!("({})", part.join(" || "))).collect::<Vec<_>>().join(" || ");
+    let rows = ask(&format!("SELECT {long}, {short} FROM t"));
+    assert_eq!(rows.len(), 3);
+    assert!(rows[0][0].starts_with("x-1trueX2x-1true"), "{rows:?}");
+    assert!(rows.iter().all(|row| row[0] == row[1]), "{rows:?}");
+    assert_eq!(ask(&format!("SELECT count(*) FROM t WHERE {long} = {short}")), [["1"]]);
+    assert_eq!(ask(&format!("SELECT '1'{} || NULL", " || '1'".repeat(40))), [["NULL"]]);
+    // Lists are no texts.
+    let list = format!("SELECT array_length(l{}, 1) FROM t WHERE n = 1", " || 'r'".repeat(40));
+    assert_eq!(ask(&list), [["42"]]);
 }
 
 #[test]

@@ -187,7 +187,8 @@ impl TableWrites {
             if let Some(table) = tables.all.get_mut(&write.id) {
                 table.delete(&write.deleted);
                 if !write.rows.is_empty() {
-                    table.add(RowBatch::new(write.rows.clone(), *first), write.keys.as_ref());
+                    let batch = RowBatch::new(write.rows.clone(), *first, table.definition.key_columns().into());
+                    table.add(batch, write.keys.as_ref());
                 }
             }
         }

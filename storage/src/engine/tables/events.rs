@@ -91,8 +91,16 @@ impl Part for LiveEvents {
         self.checked(self.segment.read(key, block))
     }
 
+    fn read_rows(&self, key: &ColumnKey, block: usize, rows: &[u32]) -> Result<ArrayRef> {
+        self.checked(self.segment.read_rows(key, block, rows))
+    }
+
     fn row_ids(&self, block: usize) -> Result<UInt64Array> {
         self.checked(self.segment.row_ids(block))
+    }
+
+    fn row_ids_at(&self, block: usize, rows: &[u32]) -> Result<UInt64Array> {
+        self.checked(self.segment.row_ids_at(block, rows))
     }
 
     fn block_row_ids(&self, block: usize) -> Result<RangeInclusive<u64>> {

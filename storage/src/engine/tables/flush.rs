@@ -12,7 +12,7 @@ use super::{
 use crate::{
     Result,
     catalog::{CatalogEdit, SegmentRecord},
-    engine::{Inner, flush::exclusive, transaction::key_columns},
+    engine::{Inner, flush::exclusive},
     memtable::{read_lock, write_lock},
     segment::Level,
     table::{
@@ -45,7 +45,7 @@ impl<'e> EventsWriter<'e> {
         encode_table(state, &mut encoded);
         let options = EventSegmentOptions { identity, level, time: definition.time_key(), state: encoded };
         let path = engine.layout.segment(identity.id);
-        Self { engine, path, options, definition, key_columns: key_columns(definition), writer: None }
+        Self { engine, path, options, definition, key_columns: definition.key_columns(), writer: None }
     }
 
     /// Appends rows in their final order.

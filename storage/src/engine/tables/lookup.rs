@@ -7,7 +7,7 @@ use roaring::RoaringTreemap;
 use super::{Table, events::LiveEvents};
 use crate::{
     Result, StorageError,
-    engine::{Inner, transaction::key_columns},
+    engine::Inner,
     memtable::read_lock,
     table::{
         BLOCK_ROWS, ColumnKey, Part, Rows, TableId,
@@ -40,7 +40,7 @@ impl Inner {
             let found: Vec<Option<u64>> = keys.iter().map(|key| table.find_in_memory(key)).collect();
             // Memory and segments of one moment: a row is in one of them.
             let (live, deleted) = (table.segments.clone(), Arc::clone(&table.deleted));
-            (found, Segments { live, deleted, columns: key_columns(&table.definition) })
+            (found, Segments { live, deleted, columns: table.definition.key_columns() })
         };
         for live in segments.live.iter().rev() {
             segments.find(live, keys, &mut found)?;
@@ -53,27 +53,30 @@ impl Segments {
     /// Looks in one segment for the keys that are not found yet.
     fn find(&self, live: &LiveEvents, keys: &Keys, found: &mut [Option<u64>]) -> Result<()> {
         // By block: the row in it, and the place of the key.
-        let mut near: BTreeMap<usize, Vec<(usize, usize)>> = BTreeMap::new();
+        let mut near: BTreeMap<usize, Vec<(u32, usize)>> = BTreeMap::new();
         for (at, key) in keys.iter().enumerate() {
             if found[at].is_some() || key.is_empty() {
                 continue;
             }
             for ordinal in live.find_key_hash(key_hash(key))? {
                 let ordinal = ordinal as usize;
-                near.entry(ordinal / BLOCK_ROWS).or_default().push((ordinal % BLOCK_ROWS, at));
+                near.entry(ordinal / BLOCK_ROWS).or_default().push(((ordinal % BLOCK_ROWS) as u32, at));
             }
         }
-        for (block, near) in near {
-            let columns = self.columns.iter().map(|key| Ok((key.clone(), live.read(key, block)?)));
-            let ids = live.row_ids(block)?;
-            let rows = Rows::new(ids.len(), columns.collect::<Result<_>>()?)?;
-            let places: Vec<u32> = near.iter().map(|(row, _)| *row as u32).collect();
-            let taken = rows.take(&places.into())?;
-            let held = Keys::of(&self.columns, &taken)?;
-            for ((row, at), key) in near.iter().zip(held.iter()) {
-                let id = ids.value(*row);
-                if key == keys.get(*at) && !self.deleted.contains(id) {
-                    found[*at] = Some(id);
+        for (block, mut near) in near {
+            near.sort_unstable();
+            let mut places: Vec<u32> = near.iter().map(|(row, _)| *row).collect();
+            places.dedup();
+            let columns = self.columns.iter().map(|key| Ok((key.clone(), live.read_rows(key, block, &places)?)));
+            let rows = Rows::new(places.len(), columns.collect::<Result<_>>()?)?;
+            let ids = live.row_ids_at(block, &places)?;
+            let held = Keys::of(&self.columns, &rows)?;
+            let mut here = 0;
+            for (row, at) in near {
+                here += usize::from(places[here] != row);
+                let id = ids.value(here);
+                if held.get(here) == keys.get(at) && !self.deleted.contains(id) {
+                    found[at] = Some(id);
                 }
             }
         }

@@ -15,7 +15,6 @@ use super::{events::events_record, seal::changed_chunks};
 use crate::{
     Result, StorageError,
     catalog::{CatalogEdit, SegmentRecord},
-    engine::transaction::key_columns,
     segment::BlockCache,
     table::{
         Part, Rows, TableId,
@@ -93,7 +92,7 @@ impl TableSurvey {
 
 /// The rows whose primary key a newer row has.
 fn replaced_rows(table: &Surveyed) -> Result<RoaringTreemap> {
-    let columns = key_columns(&table.state.definition);
+    let columns = table.state.definition.key_columns();
     let mut replaced = RoaringTreemap::new();
     if columns.is_empty() {
         return Ok(replaced);

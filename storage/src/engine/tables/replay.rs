@@ -10,9 +10,8 @@ use crate::{
     Result, StorageError,
     catalog::CatalogState,
     encoding::malformed,
-    engine::transaction::key_columns,
     table::{
-        ColumnId, Rows, TableId,
+        ColumnId, ColumnKey, Rows, TableId,
         batch::{RowBatch, compact},
         key::Keys,
         wire::{decode_rows, decode_table},
@@ -104,10 +103,11 @@ impl TableReplay {
         }
         let known = table.next_row.saturating_sub(first) as usize;
         let rows = if known == 0 { rows } else { compact(&rows.slice(known, rows.len() - known))? };
-        let columns = key_columns(&table.definition);
+        let columns: Arc<[ColumnKey]> = table.definition.key_columns().into();
         let keys = if columns.is_empty() { None } else { Some(Keys::of(&columns, &rows).map_err(misfit)?) };
         self.taken += rows.len() as u64;
-        table.add(RowBatch::new(rows, first + known as u64), keys.as_ref());
+        let batch = RowBatch::new(rows, first + known as u64, columns);
+        table.add(batch, keys.as_ref());
         Ok(())
     }
 }

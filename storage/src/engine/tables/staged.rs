@@ -146,7 +146,8 @@ impl StagedTable {
             self.keys.insert(Box::from(key), id);
         }
         self.fields.add(rows.columns().iter().map(|(key, _)| key));
-        let batch = RowBatch::new(rows, self.next_local);
+        let key = self.definition.as_ref().map(|definition| definition.key_columns());
+        let batch = RowBatch::new(rows, self.next_local, key.unwrap_or_default().into());
         self.next_local = batch.end();
         self.rows.push(batch);
     }

@@ -12,6 +12,7 @@ use super::{
     distinct::Distinct,
     numbers::{decode_numbers, encode_numbers, wrong_type},
     pack::Place,
+    pick::{Pick, places},
     presence::{Presences, decode_presence, some_nulls, spread},
     shapes::RowTimes,
     text::{TextColumn, TextSource, TextsAt, decode_texts, encode_texts, take_lengths},
@@ -20,7 +21,7 @@ use super::{
 use crate::{
     Result, StorageError,
     encoding::{Reader, encode_integers, malformed},
-    table::{Kind, ListKind},
+    table::{Kind, ListKind, part::take_places},
 };
 
 /// Most elements of all lists of a chunk.
@@ -166,6 +167,34 @@ fn encode_lists(element: Kind, array: &ArrayRef, sink: &mut ChunkSink<'_>) -> Re
     Ok(flags)
 }
 
+/// Decodes the values of some rows, whose places rise, of the chunk of a block of `rows` rows.
+pub(super) fn decode_rows(
+    kind: Kind,
+    chunk: &Buffer,
+    rows: usize,
+    picked: &[u32],
+    beside: &dyn Beside,
+) -> Result<ArrayRef> {
+    // To pick few values pays where the others need not be decoded.
+    if matches!(kind, Kind::List(_)) || picked.len() > rows / 4 {
+        return take_places(&decode_chunk(kind, chunk, rows, beside)?, picked);
+    }
+    let mut reader = Reader::new(chunk);
+    let source = TextSource { chunk, beside, binary: kind == Kind::Bytes };
+    let (there, count) = decode_presence(&mut reader, rows, beside)?;
+    let (places, nulls) = places(there.as_ref(), picked);
+    let (pick, nulls) = (Pick::At(&places), nulls.as_ref());
+    let array = match is_text(kind) {
+        true => decode_texts(&mut reader, count, there.as_ref(), pick, nulls, &source)?,
+        false => decode_numbers(kind, &mut reader, count, pick, nulls)?,
+    };
+    reader.finish("column chunk")?;
+    if array.len() != picked.len() {
+        return Err(malformed("column chunk", "fewer values than rows that have one"));
+    }
+    Ok(array)
+}
+
 /// Decodes the chunk of a block of `rows` rows.
 pub(super) fn decode_chunk(kind: Kind, chunk: &Buffer, rows: usize, beside: &dyn Beside) -> Result<ArrayRef> {
     let mut reader = Reader::new(chunk);
@@ -181,8 +210,8 @@ pub(super) fn decode_chunk(kind: Kind, chunk: &Buffer, rows: usize, beside: &dyn
 fn decode_values(kind: Kind, reader: &mut Reader<'_>, len: usize, source: &TextSource<'_>) -> Result<ArrayRef> {
     let (nulls, count) = decode_presence(reader, len, source.beside)?;
     match is_text(kind) {
-        true => decode_texts(reader, count, nulls.as_ref(), source),
-        false => decode_numbers(kind, reader, count, nulls.as_ref()),
+        true => decode_texts(reader, count, nulls.as_ref(), Pick::All, nulls.as_ref(), source),
+        false => decode_numbers(kind, reader, count, Pick::All, nulls.as_ref()),
     }
 }
 

@@ -1,6 +1,9 @@
 //! Texts of hexadecimal digits in lower case, and UUIDs: two digits in each byte.
 
-use super::text::{Texts, take_lengths};
+use super::{
+    pick::Pick,
+    text::{Texts, take_lengths},
+};
 use crate::{
     Result,
     encoding::{Reader, encode_integers, malformed, put_uvarint},
@@ -66,12 +69,13 @@ pub(super) fn encode_hex(values: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-pub(super) fn decode_hex(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
+pub(super) fn decode_hex(reader: &mut Reader<'_>, count: usize, pick: Pick<'_>) -> Result<Texts> {
     let len = reader.length(HEX_MAX)?;
     if len % 2 != 0 {
         return Err(malformed("texts", "an odd number of digits"));
     }
-    Ok(Texts::equal(len, count, digits_of(reader.bytes(count * len / 2)?)))
+    let bytes = reader.bytes(count * len / 2)?;
+    Ok(Texts::equal(len, pick.len(count), digits_of(&pick.strides(bytes, len / 2))))
 }
 
 /// Both digits of each byte.
@@ -123,8 +127,9 @@ pub(super) fn encode_uuids(values: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-pub(super) fn decode_uuids(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
-    let bytes = reader.bytes(count * 16)?;
+pub(super) fn decode_uuids(reader: &mut Reader<'_>, count: usize, pick: Pick<'_>) -> Result<Texts> {
+    let bytes = pick.strides(reader.bytes(count * 16)?, 16);
+    let count = pick.len(count);
     let mut text = vec![b'-'; count * UUID_LEN];
     for (text, uuid) in text.as_chunks_mut::<UUID_LEN>().0.iter_mut().zip(bytes.as_chunks::<16>().0) {
         for (at, byte) in PAIR_PLACES.into_iter().zip(uuid) {

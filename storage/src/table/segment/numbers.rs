@@ -13,6 +13,7 @@ use arrow_array::{
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 
 use super::{
+    pick::Pick,
     presence::{some_nulls, spread},
     zone::Zone,
 };
@@ -64,37 +65,38 @@ pub(super) fn encode_numbers(kind: Kind, array: &ArrayRef, out: &mut Vec<u8>) ->
     }
 }
 
-/// Takes the values that are there, `count` of them, and lays them where `nulls` says.
+/// Takes the values that are there, `count` of them, and lays those that are picked where `nulls` says.
 pub(super) fn decode_numbers(
     kind: Kind,
     reader: &mut Reader<'_>,
     count: usize,
+    pick: Pick<'_>,
     nulls: Option<&NullBuffer>,
 ) -> Result<ArrayRef> {
     match kind {
-        Kind::Bool | Kind::Null | Kind::EmptyObject => decode_booleans(reader, count, nulls),
-        Kind::Int16 => decode_integer_kind::<Int16Type>(reader, count, nulls, |v| v as i16),
-        Kind::Int32 => decode_integer_kind::<Int32Type>(reader, count, nulls, |v| v as i32),
-        Kind::Date => decode_integer_kind::<Date32Type>(reader, count, nulls, |v| v as i32),
-        Kind::Int64 => decode_integer_kind::<Int64Type>(reader, count, nulls, |v| v as i64),
-        Kind::Time => decode_integer_kind::<Time64MicrosecondType>(reader, count, nulls, |v| v as i64),
-        Kind::Micros => decode_integer_kind::<TimestampMicrosecondType>(reader, count, nulls, |v| v as i64),
-        Kind::Nanos => decode_integer_kind::<TimestampNanosecondType>(reader, count, nulls, |v| v as i64),
+        Kind::Bool | Kind::Null | Kind::EmptyObject => decode_booleans(reader, count, pick, nulls),
+        Kind::Int16 => decode_integer_kind::<Int16Type>(reader, count, pick, nulls, |v| v as i16),
+        Kind::Int32 => decode_integer_kind::<Int32Type>(reader, count, pick, nulls, |v| v as i32),
+        Kind::Date => decode_integer_kind::<Date32Type>(reader, count, pick, nulls, |v| v as i32),
+        Kind::Int64 => decode_integer_kind::<Int64Type>(reader, count, pick, nulls, |v| v as i64),
+        Kind::Time => decode_integer_kind::<Time64MicrosecondType>(reader, count, pick, nulls, |v| v as i64),
+        Kind::Micros => decode_integer_kind::<TimestampMicrosecondType>(reader, count, pick, nulls, |v| v as i64),
+        Kind::Nanos => decode_integer_kind::<TimestampNanosecondType>(reader, count, pick, nulls, |v| v as i64),
         Kind::Float64 => {
             let mut values = Vec::with_capacity(count);
             decode_floats(reader, count, &mut values)?;
-            Ok(Arc::new(primitive::<Float64Type>(values, nulls)?))
+            Ok(Arc::new(primitive::<Float64Type>(pick.of(values), nulls)?))
         }
         Kind::Float32 => {
-            let values = decode_float32(reader, count)?;
+            let values = pick.of(decode_float32(reader, count)?);
             Ok(Arc::new(primitive::<Float32Type>(values, nulls)?))
         }
         Kind::Decimal(scale) => {
-            let array = primitive::<Decimal128Type>(decode_decimals(reader, count)?, nulls)?;
+            let array = primitive::<Decimal128Type>(pick.of(decode_decimals(reader, count)?), nulls)?;
             let array = array.with_precision_and_scale(DECIMAL_DIGITS, scale as i8);
             Ok(Arc::new(array.map_err(|e| malformed("decimals", e.to_string()))?))
         }
-        Kind::Interval => decode_intervals(reader, count, nulls),
+        Kind::Interval => decode_intervals(reader, count, pick, nulls),
         _ => Err(malformed("numbers", format!("a column of kind {kind:?}"))),
     }
 }
@@ -131,11 +133,12 @@ fn primitive<T: ArrowPrimitiveType>(values: Vec<T::Native>, nulls: Option<&NullB
 fn decode_integer_kind<T: ArrowPrimitiveType>(
     reader: &mut Reader<'_>,
     count: usize,
+    pick: Pick<'_>,
     nulls: Option<&NullBuffer>,
     narrow: impl Fn(u64) -> T::Native,
 ) -> Result<ArrayRef> {
-    let mut values = Vec::with_capacity(count);
-    decode_blocks(reader, count, |block| values.extend(block.iter().map(|v| narrow(*v))))?;
+    let mut values = Vec::with_capacity(pick.len(count));
+    pick.blocks(reader, count, |block| values.extend(block.iter().map(|v| narrow(*v))))?;
     Ok(Arc::new(primitive::<T>(values, nulls)?))
 }
 
@@ -168,7 +171,12 @@ fn encode_booleans(array: &ArrayRef, out: &mut Vec<u8>) -> Result<Zone> {
     Ok(Zone::integers(values.iter().map(|v| i64::from(*v))))
 }
 
-fn decode_booleans(reader: &mut Reader<'_>, count: usize, nulls: Option<&NullBuffer>) -> Result<ArrayRef> {
+fn decode_booleans(
+    reader: &mut Reader<'_>,
+    count: usize,
+    pick: Pick<'_>,
+    nulls: Option<&NullBuffer>,
+) -> Result<ArrayRef> {
     let values = match reader.u8()? {
         FALSE => BooleanBuffer::new_unset(count),
         TRUE => BooleanBuffer::new_set(count),
@@ -193,9 +201,9 @@ fn decode_booleans(reader: &mut Reader<'_>, count: usize, nulls: Option<&NullBuf
         }
         form => return Err(malformed("booleans", format!("unknown form {form}"))),
     };
-    let values = match nulls {
-        None => values,
-        Some(_) => BooleanBuffer::from(spread(values.iter().collect(), nulls)),
+    let values = match (nulls, pick) {
+        (None, Pick::All) => values,
+        _ => BooleanBuffer::from(spread(pick.of(values.iter().collect()), nulls)),
     };
     Ok(Arc::new(BooleanArray::new(values, nulls.cloned())))
 }
@@ -271,10 +279,15 @@ fn decode_decimals(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i128>> {
     Ok(values)
 }
 
-fn decode_intervals(reader: &mut Reader<'_>, count: usize, nulls: Option<&NullBuffer>) -> Result<ArrayRef> {
+fn decode_intervals(
+    reader: &mut Reader<'_>,
+    count: usize,
+    pick: Pick<'_>,
+    nulls: Option<&NullBuffer>,
+) -> Result<ArrayRef> {
     let mut parts = [const { Vec::new() }; 3];
     for part in &mut parts {
-        decode_integers(reader, count, part)?;
+        *part = pick.integers(reader, count)?;
     }
     let [months, days, nanos] = parts;
     let values = months.into_iter().zip(days).zip(nanos);

@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 
 use super::{
     EventSegmentSummary,
-    chunk::{Beside, decode_chunk},
+    chunk::{Beside, decode_chunk, decode_rows},
     column::{Chunk, ColumnIndex, TermIndex, block_len, take_sections},
     dictionary::{BYTES_MAX, Dictionary, ENTRIES_MAX},
     file::PackFile,
@@ -24,13 +24,13 @@ use super::{
 };
 use crate::{
     Result, StorageError,
-    encoding::{Reader, decode_blocks, malformed},
+    encoding::{Reader, decode_blocks, decode_picked, malformed},
     segment::{
         BlockCache,
         block::{BlockFile, BlockKind},
         cache::segment_number,
     },
-    table::{BLOCK_ROWS, ColumnKey, ColumnZones, Kind, Needle, Part},
+    table::{BLOCK_ROWS, ColumnKey, ColumnZones, Kind, Needle, Part, part::check_places},
     vfs::{OpenMode, Vfs, at_path},
 };
 
@@ -227,6 +227,36 @@ impl EventSegment {
         Ok(array)
     }
 
+    /// The values of some rows of a chunk.
+    fn decode_some(&self, column: &Column, index: &ColumnIndex, chunk: &Chunk, rows: &[u32]) -> Result<ArrayRef> {
+        let bytes = self.file.read(chunk.place, BlockKind::Columns)?;
+        let beside = BesideChunk { segment: self, column, index, block: chunk.block };
+        let all = block_len(self.footer.rows, chunk.block);
+        decode_rows(column.key.kind, &bytes, all, rows, &beside).map_err(self.file.at(chunk.place))
+    }
+
+    /// Takes the row ids of a block: all, or those at some places.
+    fn take_row_ids(&self, block: usize, picked: Option<&[u32]>) -> Result<UInt64Array> {
+        let rows = self.block_rows(block)?;
+        let index = self.row_id_index()?;
+        let Some(chunk) = index.chunk(block) else {
+            return Err(self.file.file.corrupt(0, format!("block {block} has no row ids")));
+        };
+        let bytes = self.file.read(chunk.place, BlockKind::Columns)?;
+        let mut reader = Reader::new(&bytes);
+        let mut ids = Vec::with_capacity(picked.map_or(rows, <[u32]>::len));
+        let decoded = match picked {
+            None => decode_blocks(&mut reader, rows, |ids_of| ids.extend_from_slice(ids_of)),
+            Some(places) => decode_picked(&mut reader, rows, places, |id| ids.push(id)),
+        };
+        decoded.and_then(|()| reader.finish("row ids")).map_err(self.file.at(chunk.place))?;
+        let bounds = self.row_id_bounds();
+        if ids.iter().any(|id| !bounds.contains(id)) {
+            return Err(self.file.file.corrupt(self.file.offset(chunk.place), "a row id outside the footer's bounds"));
+        }
+        Ok(UInt64Array::from(ids))
+    }
+
     fn block_rows(&self, block: usize) -> Result<usize> {
         match u32::try_from(block).map(|b| block_len(self.footer.rows, b)) {
             Ok(rows) if rows > 0 => Ok(rows),
@@ -317,22 +347,24 @@ impl Part for EventSegment {
         }
     }
 
-    fn row_ids(&self, block: usize) -> Result<UInt64Array> {
-        let rows = self.block_rows(block)?;
-        let index = self.row_id_index()?;
-        let Some(chunk) = index.chunk(block) else {
-            return Err(self.file.file.corrupt(0, format!("block {block} has no row ids")));
-        };
-        let bytes = self.file.read(chunk.place, BlockKind::Columns)?;
-        let mut reader = Reader::new(&bytes);
-        let mut ids = Vec::with_capacity(rows);
-        let decoded = decode_blocks(&mut reader, rows, |ids_of| ids.extend_from_slice(ids_of));
-        decoded.and_then(|()| reader.finish("row ids")).map_err(self.file.at(chunk.place))?;
-        let bounds = self.row_id_bounds();
-        if ids.iter().any(|id| !bounds.contains(id)) {
-            return Err(self.file.file.corrupt(self.file.offset(chunk.place), "a row id outside the footer's bounds"));
+    fn read_rows(&self, key: &ColumnKey, block: usize, rows: &[u32]) -> Result<ArrayRef> {
+        check_places(rows, self.block_rows(block)?)?;
+        let none = || Ok(new_null_array(&key.kind.arrow(), rows.len()));
+        let Some(column) = self.column(key) else { return none() };
+        let index = self.index(column)?;
+        match index.chunk(block) {
+            Some(chunk) => self.decode_some(column, &index, chunk, rows),
+            None => none(),
         }
-        Ok(UInt64Array::from(ids))
+    }
+
+    fn row_ids(&self, block: usize) -> Result<UInt64Array> {
+        self.take_row_ids(block, None)
+    }
+
+    fn row_ids_at(&self, block: usize, rows: &[u32]) -> Result<UInt64Array> {
+        check_places(rows, self.block_rows(block)?)?;
+        self.take_row_ids(block, Some(rows))
     }
 
     fn block_row_ids(&self, block: usize) -> Result<RangeInclusive<u64>> {

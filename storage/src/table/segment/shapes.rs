@@ -4,13 +4,15 @@
 use arrow_array::{Array, ArrayRef};
 
 use super::{
+    fill::decode_templates,
     hex::{decode_hex, decode_mixed_hex, decode_uuids, encode_hex, encode_mixed_hex, encode_uuids, is_uuid},
-    templates::{decode_templates, encode_templates},
+    pick::Pick,
+    templates::encode_templates,
     text::Texts,
 };
 use crate::{
     Result,
-    encoding::{Reader, decode_integers, encode_integers, malformed, put_uvarint},
+    encoding::{Reader, encode_integers, malformed, put_uvarint},
     table::{Kind, time::times},
 };
 
@@ -95,23 +97,24 @@ pub(super) fn encode_row_times(values: &[&[u8]], rows: &dyn Fn(usize) -> u32, ti
     Some(out)
 }
 
-/// Takes `count` texts; `times` are those of their rows, in the texts' order.
+/// Takes those of `count` texts that are picked; `times` are those of the rows of all, in the texts' order.
 pub(super) fn decode_shape(
     reader: &mut Reader<'_>,
     count: usize,
+    pick: Pick<'_>,
     times: &dyn Fn() -> Result<RowTimes>,
 ) -> Result<Texts> {
     match reader.u8()? {
-        HEX => decode_hex(reader, count),
-        UUID => decode_uuids(reader, count),
-        TIME => decode_times(reader, count),
-        NUMBER => decode_numbers(reader, count),
-        TEMPLATES => decode_templates(reader, count),
-        MIXED_HEX => decode_mixed_hex(reader, count),
+        HEX => decode_hex(reader, count, pick),
+        UUID => decode_uuids(reader, count, pick),
+        TIME => decode_times(reader, count, pick),
+        NUMBER => decode_numbers(reader, count, pick),
+        TEMPLATES => decode_templates(reader, count, pick),
+        MIXED_HEX => Ok(decode_mixed_hex(reader, count)?.picked(pick)),
         ROW_TIME => {
             let form = TimeForm::take(reader)?;
             let times = times()?;
-            let cut = (0..count).map(|row| times.cut(row, form.digits));
+            let cut = pick.of((0..count).collect()).into_iter().map(|row| times.cut(row, form.digits));
             let moments = cut.collect::<Option<Vec<_>>>().filter(|_| form.between != 0);
             form.texts(moments.ok_or_else(|| malformed("texts", "times that rows do not have"))?)
         }
@@ -340,11 +343,9 @@ fn encode_times(values: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn decode_times(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
+fn decode_times(reader: &mut Reader<'_>, count: usize, pick: Pick<'_>) -> Result<Texts> {
     let form = TimeForm::take(reader)?;
-    let mut moments = Vec::new();
-    decode_integers(reader, count, &mut moments)?;
-    form.texts(moments)
+    form.texts(pick.integers(reader, count)?)
 }
 
 /// The number in a text of digits without zeros before it.
@@ -369,13 +370,12 @@ fn encode_numbers(values: &[&[u8]], out: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-fn decode_numbers(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
+fn decode_numbers(reader: &mut Reader<'_>, count: usize, pick: Pick<'_>) -> Result<Texts> {
     let len = reader.length(AFFIX_MAX)?;
     let prefix = reader.bytes(len)?;
-    let mut numbers = Vec::new();
-    decode_integers(reader, count, &mut numbers)?;
-    let mut text = Vec::with_capacity(count * (prefix.len() + 8));
-    let mut lengths = Vec::with_capacity(count);
+    let numbers = pick.integers(reader, count)?;
+    let mut text = Vec::with_capacity(numbers.len() * (prefix.len() + 8));
+    let mut lengths = Vec::with_capacity(numbers.len());
     for number in numbers {
         if number < 0 {
             return Err(malformed("texts", "a number below 0"));
@@ -404,11 +404,12 @@ mod tests {
             let texts = values.map(str::as_bytes);
             let bytes = encode_row_times(&texts, &rows, &times)?;
             let picked = || Ok(RowTimes { times: times.times[1..].to_vec(), digits: 9 });
-            let Ok(Texts::Bytes { bytes: text, .. }) = decode_shape(&mut Reader::new(&bytes), 3, &picked) else {
+            let Ok(Texts::Bytes { bytes: text, .. }) = decode_shape(&mut Reader::new(&bytes), 3, Pick::All, &picked)
+            else {
                 panic!()
             };
             assert_eq!(text.as_slice(), values.concat().as_bytes());
-            assert!(decode_shape(&mut Reader::new(&bytes), 4, &picked).is_err(), "a row more");
+            assert!(decode_shape(&mut Reader::new(&bytes), 4, Pick::All, &picked).is_err(), "a row more");
             Some(bytes.len())
         };
         let len = check(["1970-01-01T00:00:00.000Z", "2026-01-01T00:00:00.327Z", "1970-01-01T00:00:00.005Z"]);
@@ -421,7 +422,9 @@ mod tests {
         let texts: Vec<&[u8]> = values.iter().map(|v| v.as_bytes()).collect();
         let bytes = encode_shape(&texts, false)?;
         let mut reader = Reader::new(&bytes);
-        let Texts::Bytes { lengths, bytes: text } = decode_shape(&mut reader, values.len(), &no_times).unwrap() else {
+        let Texts::Bytes { lengths, bytes: text } =
+            decode_shape(&mut reader, values.len(), Pick::All, &no_times).unwrap()
+        else {
             panic!()
         };
         assert!(reader.is_empty());
@@ -476,7 +479,9 @@ mod tests {
 
         #[test]
         fn any_bytes_decode_or_fail(bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..80), count in 0usize..40) {
-            let _ = decode_shape(&mut Reader::new(&bytes), count, &no_times);
+            let _ = decode_shape(&mut Reader::new(&bytes), count, Pick::All, &no_times);
+            let places: Vec<u32> = (0..count as u32).step_by(3).collect();
+            let _ = decode_shape(&mut Reader::new(&bytes), count, Pick::At(&places), &no_times);
         }
     }
 }

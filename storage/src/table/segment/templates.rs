@@ -10,36 +10,30 @@ use std::collections::HashMap;
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::xxh3_64;
 
-use super::{
-    shapes::{DIGITS_MAX, two_digits},
-    text::{Texts, put_texts, take_codes, take_lengths},
-};
-use crate::{
-    Result,
-    encoding::{Reader, decode_integers, encode_integers, malformed, put_uvarint},
-};
+use super::{shapes::DIGITS_MAX, text::put_texts};
+use crate::encoding::{encode_integers, put_uvarint};
 
 /// Mark of a slot in a template.
 const SLOT: u8 = b'0';
 /// Most templates of a chunk.
-const TEMPLATES_MAX: usize = 4_096;
+pub(super) const TEMPLATES_MAX: usize = 4_096;
 /// Templates that may be met before it is known how often they repeat; then one in so many texts may have a new one.
 const FIRST_TEMPLATES: usize = 64;
 const TEXTS_EACH: usize = 4;
 /// Longest template.
-const TEMPLATE_LEN_MAX: usize = 1 << 10;
+pub(super) const TEMPLATE_LEN_MAX: usize = 1 << 10;
 /// Most bytes of all texts of a chunk, were all their numbers of 18 digits.
-const TEXTS_MAX: usize = 64 << 20;
+pub(super) const TEXTS_MAX: usize = 64 << 20;
 /// So many bytes before and behind a slot tell which other slots it is like.
 const AROUND: usize = 4;
 
 /// How the digits of a column's numbers are told: as few as each needs, 1 to 18, or a column of their own.
-const AS_FEW: u8 = 0;
-const EACH: u8 = 0xff;
+pub(super) const AS_FEW: u8 = 0;
+pub(super) const EACH: u8 = 0xff;
 
 /// A part of a template.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Part {
+pub(super) enum Part {
     /// Bytes of all templates' bytes.
     Literal(usize, usize),
     /// A number of a column.
@@ -48,16 +42,16 @@ enum Part {
 
 /// Templates taken apart.
 #[derive(Debug, Default)]
-struct Templates {
+pub(super) struct Templates {
     parts: Vec<Part>,
     /// Where the parts of each template end.
-    ends: Vec<usize>,
+    pub(super) ends: Vec<usize>,
     columns: usize,
 }
 
 impl Templates {
     /// The templates of these lengths in `bytes`.
-    fn of(bytes: &[u8], lengths: &[u32]) -> Self {
+    pub(super) fn of(bytes: &[u8], lengths: &[u32]) -> Self {
         let mut all = Self::default();
         let mut columns = HashMap::new();
         let mut start = 0;
@@ -85,14 +79,14 @@ impl Templates {
         all
     }
 
-    fn parts(&self, template: u32) -> &[Part] {
+    pub(super) fn parts(&self, template: u32) -> &[Part] {
         let template = template as usize;
         let start = template.checked_sub(1).map_or(0, |before| self.ends[before]);
         &self.parts[start..self.ends[template]]
     }
 
     /// How many numbers each column has when texts have these templates, and a bound of the texts' bytes.
-    fn counts(&self, codes: &[u32]) -> (Vec<usize>, usize) {
+    pub(super) fn counts(&self, codes: &[u32]) -> (Vec<usize>, usize) {
         let mut texts = vec![0_usize; self.ends.len()];
         codes.iter().for_each(|code| texts[*code as usize] += 1);
         let (mut counts, mut bytes) = (vec![0; self.columns], 0_usize);
@@ -236,159 +230,23 @@ fn put_numbers(numbers: &[i64], digits: &[i64], out: &mut Vec<u8>) {
     encode_integers(numbers, out);
 }
 
-/// Numbers of a column that are taken one after another.
-struct Numbers {
-    numbers: std::vec::IntoIter<i64>,
-    digits: Digits,
-}
-
-enum Digits {
-    AsFew,
-    All(usize),
-    Each(std::vec::IntoIter<i64>),
-}
-
-impl Numbers {
-    fn take(reader: &mut Reader<'_>, count: usize) -> Result<Self> {
-        let column = |reader: &mut Reader<'_>| -> Result<Vec<i64>> {
-            let mut values = Vec::new();
-            decode_integers(reader, count, &mut values)?;
-            Ok(values)
-        };
-        let digits = match reader.u8()? {
-            AS_FEW => Digits::AsFew,
-            EACH => Digits::Each(column(reader)?.into_iter()),
-            all if usize::from(all) <= DIGITS_MAX => Digits::All(all.into()),
-            other => return Err(malformed("texts", format!("numbers of {other} digits"))),
-        };
-        let numbers = column(reader)?;
-        if numbers.iter().any(|n| *n < 0 || *n >= 10_i64.pow(DIGITS_MAX as u32)) {
-            return Err(malformed("texts", "a number that a text cannot have"));
-        }
-        Ok(Self { numbers: numbers.into_iter(), digits })
-    }
-
-    /// Most digits of a number.
-    fn widest(&self) -> usize {
-        match &self.digits {
-            Digits::AsFew => digits_of(self.numbers.as_slice().iter().copied().max().unwrap_or(0) as u64),
-            Digits::All(digits) => *digits,
-            Digits::Each(digits) => digits.as_slice().iter().map(|d| told_digits(*d)).max().unwrap_or(0),
-        }
-    }
-
-    /// The next number and its digits.
-    fn next(&mut self) -> (u64, usize) {
-        let number = self.numbers.next().unwrap_or(0) as u64;
-        let digits = match &mut self.digits {
-            Digits::AsFew => digits_of(number),
-            Digits::All(digits) => *digits,
-            Digits::Each(digits) => digits.next().map_or(0, told_digits),
-        };
-        (number, digits)
-    }
-}
-
-fn told_digits(digits: i64) -> usize {
-    digits.clamp(0, DIGITS_MAX as i64) as usize
-}
-
-/// As few digits as a number needs.
-fn digits_of(number: u64) -> usize {
-    let log = match u32::try_from(number) {
-        Ok(number) => number.checked_ilog10(),
-        Err(_) => number.checked_ilog10(),
-    };
-    log.unwrap_or(0) as usize + 1
-}
-
-/// Texts while they are put together: room for all of them, and how much of it is taken.
-struct Room {
-    bytes: Vec<u8>,
-    taken: usize,
-}
-
-impl Room {
-    fn take(&mut self, len: usize) -> &mut [u8] {
-        let start = self.taken;
-        self.taken += len;
-        &mut self.bytes[start..self.taken]
-    }
-
-    fn put(&mut self, literal: &[u8]) {
-        let place = self.take(literal.len());
-        // The usual one is of one byte: no need to call for a copy.
-        match (place, literal) {
-            ([to], [from]) => *to = *from,
-            (to, from) => to.copy_from_slice(from),
-        }
-    }
-
-    fn put_number(&mut self, mut number: u64, digits: usize) {
-        let (first, pairs) = self.take(digits).as_rchunks_mut::<2>();
-        for pair in pairs.iter_mut().rev() {
-            *pair = two_digits((number % 100) as i64);
-            number /= 100;
-        }
-        if let [first] = first {
-            *first = b'0' + (number % 10) as u8;
-        }
-    }
-}
-
-/// Takes `count` texts.
-pub(super) fn decode_templates(reader: &mut Reader<'_>, count: usize) -> Result<Texts> {
-    let number = reader.length(TEMPLATES_MAX)?;
-    let lengths = take_lengths(reader, number)?;
-    if lengths.iter().any(|len| *len as usize > TEMPLATE_LEN_MAX) {
-        return Err(malformed("texts", "a template that is too long"));
-    }
-    let bytes = reader.bytes(lengths.iter().map(|l| *l as usize).sum())?;
-    let templates = Templates::of(bytes, &lengths);
-    let codes = take_codes(reader, count)?;
-    if codes.iter().any(|code| *code as usize >= number) {
-        return Err(malformed("texts", "a template that is not there"));
-    }
-    let (counts, most) = templates.counts(&codes);
-    if most > TEXTS_MAX {
-        return Err(malformed("texts", format!("up to {most} bytes made from templates")));
-    }
-    let numbers: usize = counts.iter().sum();
-    let literals = most - numbers * DIGITS_MAX;
-    let columns = counts.iter().map(|count| Numbers::take(reader, *count));
-    let mut columns = columns.collect::<Result<Vec<_>>>()?;
-    let digits: usize = columns.iter().zip(&counts).map(|(column, count)| column.widest() * count).sum();
-    let mut room = Room { bytes: vec![0; literals + digits], taken: 0 };
-    let mut lengths = Vec::with_capacity(count);
-    for code in codes {
-        let start = room.taken;
-        for part in templates.parts(code) {
-            match part {
-                Part::Literal(from, to) => room.put(&bytes[*from..*to]),
-                Part::Number(column) => {
-                    let (number, digits) = columns[*column].next();
-                    room.put_number(number, digits);
-                }
-            }
-        }
-        lengths.push((room.taken - start) as u32);
-    }
-    room.bytes.truncate(room.taken);
-    Ok(Texts::Bytes { lengths, bytes: room.bytes.into() })
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
-    use super::*;
+    use super::{
+        super::{fill::decode_templates, pick::Pick, text::Texts},
+        *,
+    };
+    use crate::encoding::Reader;
 
     fn check(values: &[&str]) -> Option<usize> {
         let texts: Vec<&[u8]> = values.iter().map(|v| v.as_bytes()).collect();
         let mut bytes = Vec::new();
         encode_templates(&texts, &mut bytes)?;
         let mut reader = Reader::new(&bytes);
-        let Texts::Bytes { lengths, bytes: text } = decode_templates(&mut reader, values.len()).unwrap() else {
+        let Texts::Bytes { lengths, bytes: text } = decode_templates(&mut reader, values.len(), Pick::All).unwrap()
+        else {
             panic!()
         };
         assert!(reader.is_empty());
@@ -452,14 +310,14 @@ mod tests {
         let mut bytes = vec![1];
         put_texts(std::iter::once([SLOT; TEMPLATE_LEN_MAX].as_slice()), &mut bytes);
         encode_integers(&vec![0; 1 << 20], &mut bytes);
-        assert!(decode_templates(&mut Reader::new(&bytes), 1 << 20).is_err());
+        assert!(decode_templates(&mut Reader::new(&bytes), 1 << 20, Pick::All).is_err());
         // A template that is not there, and numbers that are none.
         let mut bytes = Vec::new();
         let texts = ["event 100 of many".as_bytes(), b"event 7 of many", b"event 31 of many"].repeat(30);
         encode_templates(&texts, &mut bytes).unwrap();
-        assert!(decode_templates(&mut Reader::new(&bytes), texts.len()).is_ok());
+        assert!(decode_templates(&mut Reader::new(&bytes), texts.len(), Pick::All).is_ok());
         for at in 0..bytes.len() {
-            assert!(decode_templates(&mut Reader::new(&bytes[..at]), texts.len()).is_err(), "cut at {at}");
+            assert!(decode_templates(&mut Reader::new(&bytes[..at]), texts.len(), Pick::All).is_err(), "cut at {at}");
         }
     }
 
@@ -481,7 +339,8 @@ mod tests {
                     let at = at.index(bytes.len());
                     bytes[at] = byte;
                 }
-                let _ = decode_templates(&mut Reader::new(&bytes), values.len());
+                let _ = decode_templates(&mut Reader::new(&bytes), values.len(), Pick::All);
+                let _ = decode_templates(&mut Reader::new(&bytes), values.len(), Pick::At(&[1, 7, 20]));
             }
         }
     }

@@ -10,6 +10,7 @@ use super::{
     chunk::Beside,
     dictionary::{DictionaryBuilder, ENTRY_LEN_MAX},
     distinct::Distinct,
+    pick::Pick,
     presence::spread,
     shapes::{RowTimes, decode_shape, encode_row_times, encode_shape, is_time},
     terms::{TermBuilder, exact_term, is_tokenised, is_word, tokens},
@@ -220,6 +221,26 @@ impl Texts {
         Self::Bytes { lengths: vec![len as u32; count], bytes: Buffer::from_vec(bytes) }
     }
 
+    /// Those that are picked.
+    pub(super) fn picked(self, pick: Pick<'_>) -> Self {
+        match (self, pick) {
+            (all, Pick::All) => all,
+            (Self::Codes { texts, codes }, _) => Self::Codes { texts, codes: pick.of(codes) },
+            (Self::Bytes { lengths, bytes }, Pick::At(places)) => {
+                let (mut start, mut end) = (0, 0);
+                let mut picked = Vec::new();
+                for at in places {
+                    let passed = lengths.get(end..*at as usize).unwrap_or_default();
+                    start += passed.iter().map(|len| *len as usize).sum::<usize>();
+                    end = *at as usize;
+                    let len = lengths.get(end).map_or(0, |len| *len as usize);
+                    picked.extend_from_slice(bytes.get(start..start + len).unwrap_or_default());
+                }
+                Self::Bytes { lengths: pick.of(lengths), bytes: Buffer::from_vec(picked) }
+            }
+        }
+    }
+
     /// The array of views: nothing is copied but what fits a view.
     pub(super) fn array(self, nulls: Option<&NullBuffer>, binary: bool) -> Result<ArrayRef> {
         let wrong = |e: arrow_schema::ArrowError| malformed("texts", e.to_string());
@@ -266,10 +287,12 @@ pub(super) struct TextSource<'a> {
     pub(super) binary: bool,
 }
 
-/// Takes `count` texts and lays them where `nulls` says.
+/// Takes `count` texts, which stand where `there` says, and lays those that are picked where `nulls` says.
 pub(super) fn decode_texts(
     reader: &mut Reader<'_>,
     count: usize,
+    there: Option<&NullBuffer>,
+    pick: Pick<'_>,
     nulls: Option<&NullBuffer>,
     source: &TextSource<'_>,
 ) -> Result<ArrayRef> {
@@ -280,15 +303,15 @@ pub(super) fn decode_texts(
     let texts = match reader.u8()? {
         DICTIONARY => {
             let dictionary = source.beside.dictionary()?;
-            Texts::Codes { texts: Arc::clone(&dictionary.texts), codes: take_codes(reader, count)? }
+            Texts::Codes { texts: Arc::clone(&dictionary.texts), codes: take_codes(reader, count, pick)? }
         }
         LOCAL => {
             let number = reader.length(count)?;
             let texts = take_texts(reader, number, source.chunk)?.array(None, source.binary)?;
-            Texts::Codes { texts, codes: take_codes(reader, count)? }
+            Texts::Codes { texts, codes: take_codes(reader, count, pick)? }
         }
-        SHAPE => decode_shape(reader, count, &|| row_times(nulls, count, source))?,
-        PLAIN => take_texts(reader, count, source.chunk)?,
+        SHAPE => decode_shape(reader, count, pick, &|| row_times(there, count, source))?,
+        PLAIN => take_texts(reader, count, source.chunk)?.picked(pick),
         form => return Err(malformed("texts", format!("unknown form {form}"))),
     };
     texts.array(nulls, source.binary)
@@ -315,8 +338,8 @@ fn take_texts(reader: &mut Reader<'_>, count: usize, chunk: &Buffer) -> Result<T
 }
 
 /// Numbers above 32 bits become the highest one, which no dictionary has.
-pub(super) fn take_codes(reader: &mut Reader<'_>, count: usize) -> Result<Vec<u32>> {
-    let mut codes = Vec::with_capacity(count);
-    decode_blocks(reader, count, |block| codes.extend(block.iter().map(|v| u32::try_from(*v).unwrap_or(u32::MAX))))?;
+pub(super) fn take_codes(reader: &mut Reader<'_>, count: usize, pick: Pick<'_>) -> Result<Vec<u32>> {
+    let mut codes = Vec::with_capacity(pick.len(count));
+    pick.blocks(reader, count, |block| codes.extend(block.iter().map(|v| u32::try_from(*v).unwrap_or(u32::MAX))))?;
     Ok(codes)
 }

@@ -15,7 +15,6 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::{
     ast::{BinaryOperator, Expr, Query, Select, SetExpr, Statement, Value, ValueWithSpan, VisitorMut},
-    dialect::PostgreSqlDialect,
     parser::Parser,
 };
 
@@ -48,13 +47,13 @@ fn run(statement: &mut Statement, visitor: &mut dyn VisitorMut<Break = SqlError>
 
 /// An expression from its text.
 fn expr(text: &str) -> Result<Expr> {
-    let parse = |text: &str| Parser::new(&PostgreSqlDialect {}).try_with_sql(text)?.parse_expr();
+    let parse = |text: &str| Parser::new(&crate::parse::Postgres).try_with_sql(text)?.parse_expr();
     parse(text).map_err(|e| SqlError::new(b"XX000", format!("a rewritten expression does not parse: {e}: {text}")))
 }
 
 /// A query from its text.
 fn query(text: &str) -> Result<Box<Query>> {
-    let parse = |text: &str| Parser::new(&PostgreSqlDialect {}).try_with_sql(text)?.parse_query();
+    let parse = |text: &str| Parser::new(&crate::parse::Postgres).try_with_sql(text)?.parse_query();
     parse(text).map_err(|e| SqlError::new(b"XX000", format!("a rewritten query does not parse: {e}: {text}")))
 }
 

@@ -7,7 +7,6 @@ use datafusion::sql::sqlparser::{
         AccessExpr, ArrayElemTypeDef, BinaryOperator, DataType, Expr, Function, Ident, ObjectName, ObjectNamePart,
         Statement, Subscript, TableFactor, Value, VisitorMut,
     },
-    dialect::PostgreSqlDialect,
     parser::Parser,
 };
 
@@ -131,7 +130,7 @@ fn plain_type(data_type: &DataType) -> DataType {
                     } else {
                         format!("{other}({})", modifiers.join(", "))
                     };
-                    let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(&text);
+                    let parsed = Parser::new(&crate::parse::Postgres).try_with_sql(&text);
                     let parsed = parsed.and_then(|mut parser| parser.parse_data_type());
                     parsed.map_or_else(
                         |_| data_type.clone(),

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 use super::{
     super::{
-        chunk::{Beside, ChunkSink, decode_chunk, encode_chunk, is_text},
+        chunk::{Beside, ChunkSink, decode_chunk, decode_rows, encode_chunk, is_text},
         column::{ColumnIndex, TermIndex},
         dictionary::{Dictionary, DictionaryBuilder},
         footer::{Footer, decode_directory},
@@ -170,7 +170,12 @@ proptest! {
             let at = at.index(beside.presence.len());
             beside.presence[at] = *byte;
         }
-        match decode_chunk(kind, &bytes.into(), rows, &beside) {
+        let bytes = Buffer::from_vec(bytes);
+        let picked = [rows as u32 / 3, rows as u32 / 2 + 1];
+        if picked[1] < rows as u32 && let Ok(array) = decode_rows(kind, &bytes, rows, &picked, &beside) {
+            prop_assert_eq!((array.len(), array.data_type()), (2, &kind.arrow()));
+        }
+        match decode_chunk(kind, &bytes, rows, &beside) {
             Ok(array) => prop_assert_eq!((array.len(), array.data_type()), (rows, &kind.arrow())),
             Err(e) => prop_assert!(!edits.is_empty() && matches!(e, StorageError::Malformed { .. }), "{}", e),
         }

@@ -6,13 +6,14 @@ mod values;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use arrow_array::{
-    Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringViewArray, UInt64Array,
+    Array, ArrayRef, ArrowPrimitiveType, PrimitiveArray, StringViewArray, UInt32Array, UInt64Array,
     cast::AsArray,
     types::{
         Date32Type, Decimal128Type, Float32Type, Float64Type, Int16Type, Int32Type, Int64Type, Time64MicrosecondType,
         TimestampMicrosecondType, TimestampNanosecondType,
     },
 };
+use arrow_select::take::take;
 use proptest::prelude::*;
 
 use self::values::{KINDS, Recipe, array, nulls, recipes};
@@ -158,6 +159,22 @@ fn compare(a: &ArrayRef, b: &ArrayRef) -> std::cmp::Ordering {
         .unwrap()
 }
 
+/// Reads some rows of a block: few, and many.
+fn check_some_rows(part: &EventSegment, key: &ColumnKey, block: usize, array: &ArrayRef) {
+    for (first, every) in [(0, 1), (1, 3), (3, 7), (0, 127), (array.len() - 1, 1), (array.len() / 2, 8_192)] {
+        let places: Vec<u32> = (first as u32..array.len() as u32).step_by(every).collect();
+        let wanted = take(array, &UInt32Array::from(places.clone()), None).unwrap();
+        let got = part.read_rows(key, block, &places).unwrap();
+        assert!(same(&got, &wanted), "{key}, block {block}, every {every}: {got:?} instead of {wanted:?}");
+        let (ids, all) = (part.row_ids_at(block, &places).unwrap(), part.row_ids(block).unwrap());
+        assert!(ids.values().iter().copied().eq(places.iter().map(|row| all.value(*row as usize))));
+    }
+    for wrong in [&[array.len() as u32][..], &[1, 0], &[0, 0]] {
+        assert!(matches!(part.read_rows(key, block, wrong), Err(StorageError::Invalid(_))), "{wrong:?}");
+        assert!(matches!(part.row_ids_at(block, wrong), Err(StorageError::Invalid(_))), "{wrong:?}");
+    }
+}
+
 /// Writes rows in batches of the given lengths, reads them back in every way, and compares.
 fn check(rows: &Rows, batches: &[usize]) {
     let mut parts = Vec::new();
@@ -188,6 +205,7 @@ fn check(rows: &Rows, batches: &[usize]) {
             let got = segment.read(key, block).unwrap();
             assert!(same(&got, &wanted), "{key}, block {block}: {got:?} instead of {wanted:?}");
             check_statistics(&segment, key, block, &wanted);
+            check_some_rows(&segment, key, block, &wanted);
         }
     }
     for (key, array) in rows.columns() {
