@@ -2,6 +2,8 @@
 
 use std::io::Write as _;
 
+use chronolith_sql::types::interval_text::parse_fraction;
+pub(crate) use chronolith_sql::types::interval_text::write_time;
 use jiff::{Timestamp, tz::TimeZone};
 
 /// Microseconds of a day.
@@ -95,19 +97,6 @@ pub(crate) fn write_date(out: &mut Vec<u8>, days: i32) {
     }
 }
 
-/// Writes a time of day, or another number of microseconds as hours, minutes and seconds.
-pub(crate) fn write_time(out: &mut Vec<u8>, micros: i64) {
-    let micros = micros.unsigned_abs();
-    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if fraction > 0 {
-        let _ = write!(out, ".{fraction:06}");
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
-    }
-}
-
 /// Writes a moment: with a zone as that zone's clocks show it, and its offset.
 pub(crate) fn write_timestamp(out: &mut Vec<u8>, micros: i64, zone: Option<&Zone>) {
     match micros {
@@ -164,18 +153,6 @@ pub(crate) fn parse_time(text: &str) -> Option<i64> {
     }
     let micros = ((hours * 60 + minutes) * 60 + seconds.max(0)) * 1_000_000 + parse_fraction(fraction)?;
     (micros <= DAY_MICROS).then_some(micros)
-}
-
-/// Digits after the point of a second, as microseconds; further ones round.
-pub(crate) fn parse_fraction(digits: &str) -> Option<i64> {
-    if digits.len() > 30 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let mut micros = 0;
-    for place in 0..6 {
-        micros = micros * 10 + i64::from(digits.as_bytes().get(place).map_or(0, |d| d - b'0'));
-    }
-    Some(micros + i64::from(digits.as_bytes().get(6).is_some_and(|d| *d >= b'5')))
 }
 
 /// Reads a moment in microseconds since 1970. With a zone, a text without an offset means that zone's clocks and an

@@ -14,14 +14,18 @@ use arrow::{
     compute::{CastOptions, cast_with_options},
     datatypes::{DataType, Field, IntervalUnit, TimeUnit},
 };
-use chronolith_sql::SqlError;
+use chronolith_sql::{
+    SqlError,
+    types::{
+        float_text::{write_f32, write_f64},
+        interval_text::write_interval,
+    },
+};
 
 use super::{
     backend,
     calendar::{self, EPOCH_DAYS, EPOCH_MICROS, Zone},
     failure::sql_error,
-    float_text::{write_f32, write_f64},
-    interval::write_interval,
     types::{PgType, Shape},
 };
 use crate::ingest::postgres::{array_text, frontend::Format, numeric};

@@ -16,8 +16,6 @@ mod copy;
 mod counters;
 mod extended;
 mod failure;
-mod float_text;
-mod interval;
 mod parameters;
 mod rows;
 mod scram;

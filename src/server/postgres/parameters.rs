@@ -1,13 +1,12 @@
 //! Values of parameters, decoded from text or binary into what the SQL engine takes.
 
 use arrow::{array::types::IntervalMonthDayNano, datatypes::DataType};
-use chronolith_sql::{ScalarValue, SqlError};
+use chronolith_sql::{ScalarValue, SqlError, types::interval_text::parse_interval};
 
 use super::{
     calendar::{self, EPOCH_DAYS, EPOCH_MICROS, Zone},
     cells,
     failure::sql_error,
-    interval::parse_interval,
     types::{PgType, Shape},
 };
 use crate::ingest::postgres::{

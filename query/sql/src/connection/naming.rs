@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Statement, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, DataType, Expr, Query, Select, SelectItem, SetExpr, Statement, TrimWhereField, VisitorMut,
+};
 
 use crate::{
     error::{Result, SqlError},
     parse::{ident, quoted, walk_mut},
+    types::{declared_type, type_name},
 };
 
 /// Begins a name that stands for another one, which DataFusion could not tell from a column of the same name.
@@ -23,7 +26,7 @@ pub(crate) fn column_name(expr: &Expr) -> String {
             call.name.0.last().and_then(|part| part.as_ident()).map_or_else(|| "?column?".to_owned(), ident)
         }
         Expr::Cast { expr, data_type, .. } => match column_name(expr) {
-            name if name == "?column?" => data_type.to_string().to_lowercase(),
+            name if name == "?column?" => type_called(data_type),
             name => name,
         },
         Expr::Case { else_result, .. } => match else_result.as_deref().map(column_name) {
@@ -31,9 +34,14 @@ pub(crate) fn column_name(expr: &Expr) -> String {
             _ => "case".to_owned(),
         },
         Expr::Extract { .. } => "extract".to_owned(),
-        Expr::Exists { .. } => "exists".to_owned(),
+        Expr::Exists { negated: false, .. } => "exists".to_owned(),
+        Expr::CompoundFieldAccess { root, .. } => column_name(root),
         Expr::Substring { .. } => "substring".to_owned(),
-        Expr::Trim { .. } => "btrim".to_owned(),
+        Expr::Trim { trim_where, .. } => match trim_where {
+            Some(TrimWhereField::Leading) => "ltrim".to_owned(),
+            Some(TrimWhereField::Trailing) => "rtrim".to_owned(),
+            _ => "btrim".to_owned(),
+        },
         Expr::Position { .. } => "position".to_owned(),
         Expr::Ceil { .. } => "ceil".to_owned(),
         Expr::Floor { .. } => "floor".to_owned(),
@@ -41,7 +49,7 @@ pub(crate) fn column_name(expr: &Expr) -> String {
         Expr::AtTimeZone { .. } => "timezone".to_owned(),
         Expr::Array(_) => "array".to_owned(),
         Expr::Interval(_) => "interval".to_owned(),
-        Expr::TypedString(typed) => typed.data_type.to_string().to_lowercase(),
+        Expr::TypedString(typed) => type_called(&typed.data_type),
         Expr::Subquery(query) => match &*query.body {
             SetExpr::Select(select) => match select.projection.first() {
                 Some(SelectItem::UnnamedExpr(expr)) => column_name(expr),
@@ -51,6 +59,18 @@ pub(crate) fn column_name(expr: &Expr) -> String {
             _ => "?column?".to_owned(),
         },
         _ => "?column?".to_owned(),
+    }
+}
+
+/// What a type is called where a column is named after it: as in `pg_type`, without a length, an array as its elements.
+fn type_called(data_type: &DataType) -> String {
+    let of = match data_type {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(of, _) | ArrayElemTypeDef::AngleBracket(of)) => of,
+        other => other,
+    };
+    match declared_type(of) {
+        Ok(known) => type_name(&known),
+        Err(_) => of.to_string().to_lowercase(),
     }
 }
 

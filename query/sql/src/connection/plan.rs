@@ -16,7 +16,7 @@ use datafusion::{
     execution::{SendableRecordBatchStream, SessionState},
     logical_expr::{Expr as Planned, ExprSchemable, LogicalPlan, expr::Placeholder, simplify::SimplifyContext},
     optimizer::simplify_expressions::ExprSimplifier,
-    physical_plan::{collect, execute_stream},
+    physical_plan::{ExecutionPlan, collect, execute_stream},
     prelude::SessionContext,
     sql::{
         parser::Statement as PlannedStatement,
@@ -110,8 +110,9 @@ impl Connection {
         parameters: &[ScalarValue],
     ) -> Result<(SchemaRef, RowStream)> {
         let (state, plan) = self.plan(statement, parameters).await?;
+        let plan = analyzed(&state, plan)?;
         let schema = Arc::clone(plan.schema().inner());
-        let physical = Box::pin(state.create_physical_plan(&plan)).await?;
+        let physical = Box::pin(physical(&state, plan)).await?;
         let rows = execute_stream(physical, state.task_ctx())?;
         let named = naming::result_schema(&schema);
         let rename = (named != schema).then(|| Arc::clone(&named));
@@ -125,8 +126,9 @@ impl Connection {
         parameters: &[ScalarValue],
     ) -> Result<(SchemaRef, Vec<RecordBatch>)> {
         let (state, plan) = self.plan(query, parameters).await?;
+        let plan = analyzed(&state, plan)?;
         let schema = Arc::clone(plan.schema().inner());
-        let physical = Box::pin(state.create_physical_plan(&plan)).await?;
+        let physical = Box::pin(physical(&state, plan)).await?;
         Ok((schema, Box::pin(collect(physical, state.task_ctx())).await?))
     }
 
@@ -178,6 +180,18 @@ impl Connection {
     }
 }
 
+/// A plan in which operands have the types that they are calculated in: of `1 UNION SELECT 2.5`, only now is it known that
+/// the result is numeric.
+pub(crate) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
+}
+
+/// What runs an analyzed plan.
+async fn physical(state: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    let optimized = state.optimizer().optimize(plan, state, |_, _| {})?;
+    Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
+}
+
 /// A query of these columns from nothing.
 pub(crate) fn select(items: Vec<SelectItem>) -> Result<Query> {
     let internal = || SqlError::new(b"XX000", "a query could not be made");
@@ -195,7 +209,8 @@ fn simplified(state: &SessionState, expr: Planned, schema: &DFSchema) -> Result<
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let mut coerced = simplifier.coerce(expr, schema)?;
+    let zone = state.config_options().execution.time_zone.as_deref().unwrap_or(UTC);
+    let mut coerced = functions::casts(simplifier.coerce(expr, schema)?, schema, zone)?.data;
     if let Some(zone) = functions::zone_of(state.config_options()) {
         coerced = functions::in_zone(coerced, schema, zone)?.data;
     }

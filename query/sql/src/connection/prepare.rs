@@ -15,7 +15,7 @@ use datafusion::{
     },
 };
 
-use super::{Connection, done, naming};
+use super::{Connection, done, naming, plan::analyzed};
 use crate::{
     error::{Result, SqlError},
     outcome::Outcome,
@@ -84,7 +84,7 @@ impl Connection {
     ) -> Result<SchemaRef> {
         let mut typed = query;
         cast_parameters(&mut typed, types);
-        let (_, plan) = self.plan(typed, &[]).await?;
+        let (state, plan) = self.plan(typed, &[]).await?;
         for (name, field) in plan.get_parameter_fields()? {
             if let (Some(number), Some(field)) = (number_of(&name), field)
                 && field.data_type() != &DataType::Null
@@ -92,6 +92,8 @@ impl Connection {
                 found.entry(number).or_insert_with(|| field.as_ref().clone());
             }
         }
+        // Where the types of parameters are too little known for an analysis, the statement fails when it runs, if at all.
+        let plan = analyzed(&state, plan.clone()).unwrap_or(plan);
         Ok(Arc::clone(plan.schema().inner()))
     }
 

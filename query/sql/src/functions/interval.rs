@@ -13,7 +13,11 @@ use datafusion::{
     logical_expr::ScalarUDF,
 };
 
-use super::scalar::{Arg, Call, Scalar, Shape, exactly};
+use super::{
+    datetime::naive,
+    scalar::{Arg, Call, Scalar, Shape, exactly},
+};
+use crate::types::interval_text::parse_interval;
 
 const DAY: i128 = 86_400_000_000_000;
 const DAYS_PER_MONTH: f64 = 30.0;
@@ -24,7 +28,7 @@ const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
 /// The functions that operators are planned as.
 pub(super) fn scalars() -> Vec<ScalarUDF> {
-    vec![times().udf(), divided().udf()]
+    vec![times().udf(), divided().udf(), between().udf()]
 }
 
 /// An interval by a number.
@@ -41,6 +45,22 @@ pub(super) const fn divided() -> Scalar {
         by_number(call, |of, by| of / by)
     };
     Scalar::new("interval_divided", BY_NUMBER, |_| Ok(INTERVAL), eval)
+}
+
+/// The time between two moments, in days and a rest.
+pub(super) const fn between() -> Scalar {
+    Scalar::new("time_between", const { &[exactly(&[Arg::Time, Arg::Time])] }, |_| Ok(INTERVAL), |call| {
+        let (ends, starts) = (naive(&call.array(0)?)?, naive(&call.array(1)?)?);
+        let row = |(end, start): (Option<NaiveDateTime>, Option<NaiveDateTime>)| {
+            let Some((end, start)) = end.zip(start) else { return Ok(None) };
+            let span = end.signed_duration_since(start);
+            let days = span.num_days();
+            let rest = (span - TimeDelta::days(days)).num_nanoseconds();
+            let span = i32::try_from(days).ok().zip(rest).map(|(days, rest)| IntervalMonthDayNano::new(0, days, rest));
+            span.ok_or_else(|| exec_datafusion_err!("interval out of range")).map(Some)
+        };
+        Ok(Arc::new(ends.into_iter().zip(starts).map(row).collect::<Result<IntervalMonthDayNanoArray>>()?))
+    })
 }
 
 fn by_number(call: &Call<'_>, apply: fn(f64, f64) -> f64) -> Result<ArrayRef> {
@@ -97,9 +117,9 @@ pub(super) fn parse(text: &str) -> Result<IntervalMonthDayNano> {
         Some(unit) if !number.is_empty() => parse_interval_month_day_nano(&format!("{number} {unit}")),
         _ => parse_interval_month_day_nano(trimmed),
     };
-    match parsed {
-        Ok(parsed) => Ok(parsed),
-        Err(_) => exec_err!("invalid input syntax for type interval: \"{text}\""),
+    match parsed.ok().or_else(|| parse_interval(trimmed)) {
+        Some(parsed) => Ok(parsed),
+        None => exec_err!("invalid input syntax for type interval: \"{text}\""),
     }
 }
 

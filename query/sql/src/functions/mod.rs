@@ -4,12 +4,15 @@
 //! result and a function over columns ([`scalar`]) or a kernel over states ([`aggregate`]).
 
 mod aggregate;
+mod arithmetic;
 mod asof;
 mod asof_exec;
 mod balance;
 mod bucket;
+mod casts;
 mod datetime;
 mod ddsketch;
+mod exact;
 mod extension;
 mod funnels;
 mod gapfill;
@@ -19,18 +22,23 @@ mod interval;
 pub mod json;
 mod lateral;
 mod literals;
+mod numbers;
 mod planner;
 mod quantiles;
 mod rewrite;
+mod rounding;
 mod scalar;
 mod sessions;
+mod shown;
 mod sketches;
+mod spelling;
 mod stats;
 mod t_test;
 mod text;
 mod times;
 mod to_char;
 mod top_k;
+mod totals;
 mod trunc;
 mod vectors;
 mod zoned;
@@ -44,6 +52,7 @@ use datafusion::{
 };
 
 use crate::error::Result;
+pub(crate) use casts::casts;
 pub(crate) use zoned::{IN_UTC, in_zone, zone_of};
 
 /// Makes all functions known to a context. It is called once; sessions share what it registered.
@@ -71,6 +80,9 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         vec![to_char::zoned().udf(), json::jsonb_comparable().udf()],
         zoned::scalars(),
         interval::scalars(),
+        arithmetic::scalars(),
+        rounding::scalars(),
+        spelling::scalars(),
     ];
     let uuid =
         datafusion::functions::string::uuid().as_ref().clone().with_aliases(["gen_random_uuid", "uuid_generate_v4"]);
@@ -90,6 +102,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         stats::aggregates(),
         t_test::aggregates(),
         top_k::aggregates(),
+        totals::aggregates(),
     ];
     for function in aggregates.into_iter().flatten() {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
@@ -99,6 +112,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     }
     state.register_udwf(Arc::new(sessions::window()))?;
     state.register_expr_planner(Arc::new(planner::Planner))?;
+    state.add_analyzer_rule(Arc::new(casts::PgCasts));
     state.add_analyzer_rule(Arc::new(zoned::SessionZone));
     state.add_analyzer_rule(Arc::new(literals::TimeLiterals));
     state.add_analyzer_rule(Arc::new(lateral::LateralRule));

@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use arrow::datatypes::{DataType, Field, IntervalUnit};
+use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::{
     common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err},
     functions_aggregate::{
@@ -23,7 +23,7 @@ use datafusion::{
     sql::sqlparser::ast::BinaryOperator,
 };
 
-use super::{interval, json, scalar::PG_TYPE, vectors};
+use super::{arithmetic, interval, json, scalar::PG_TYPE, vectors};
 
 /// Aggregates that [`Planner`] replaces, so that none is ever executed.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -127,6 +127,21 @@ fn days(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Op
     }
 }
 
+/// What gives moments or is between them: a date and an interval give a timestamp, two timestamps days and a rest.
+fn moments(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
+    let (of_left, of_right) = (left.get_type(schema).ok()?, right.get_type(schema).ok()?);
+    let midnight = |e: &Expr| cast(e.clone(), DataType::Timestamp(TimeUnit::Microsecond, None));
+    match (op, of_left, of_right) {
+        (BinaryOperator::Plus, DataType::Date32, DataType::Interval(_)) => Some(midnight(left) + right.clone()),
+        (BinaryOperator::Minus, DataType::Date32, DataType::Interval(_)) => Some(midnight(left) - right.clone()),
+        (BinaryOperator::Plus, DataType::Interval(_), DataType::Date32) => Some(midnight(right) + left.clone()),
+        (BinaryOperator::Minus, DataType::Timestamp(..), DataType::Timestamp(..)) => {
+            Some(interval::between().udf().call(vec![left.clone(), right.clone()]))
+        }
+        _ => None,
+    }
+}
+
 /// An interval multiplied or divided by a number. A parameter of no type is the number.
 fn scaled(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
     let scale = match op {
@@ -203,6 +218,12 @@ impl ExprPlanner for Planner {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
         let (left, right) = compared(&op, left, right, schema);
+        if let Some(planned) = arithmetic::plan(&op, &left, &right, schema)? {
+            return Ok(PlannerResult::Planned(planned));
+        }
+        if let Some(planned) = moments(&op, &left, &right, schema) {
+            return Ok(PlannerResult::Planned(planned));
+        }
         if let Some(planned) = days(&op, &left, &right, schema) {
             return Ok(PlannerResult::Planned(planned));
         }

@@ -6,7 +6,7 @@ use datafusion::{
     common::{DataFusionError, Result, not_impl_err, plan_datafusion_err, plan_err},
     sql::sqlparser::{
         ast::{
-            DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
+            DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
             Select, SelectItem, Statement, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, TypedString,
             Value, Visitor, VisitorMut,
         },
@@ -15,11 +15,12 @@ use datafusion::{
     },
 };
 
-use super::{asof, balance, datetime};
+use super::{asof, balance, datetime, numbers::Numbers, spelling};
 use crate::parse::{walk, walk_mut};
 
 /// Rewrites a statement in place.
 pub(super) fn statement(statement: &mut Statement) -> Result<()> {
+    let _ = walk_mut(statement, &mut Numbers);
     match walk_mut(statement, &mut Rewriter) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -97,8 +98,12 @@ impl VisitorMut for Rewriter {
         Flow::Continue(())
     }
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> Flow {
+        flow(spelling::query(query))
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
-        flow(rewrite_expr(expr))
+        flow(rewrite_expr(expr).and_then(|()| spelling::expr(expr)))
     }
 }
 
@@ -120,10 +125,7 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
             }
         }
         Expr::Extract { field, expr: of, .. } => {
-            let field = field.to_string();
-            if let Some(renamed) = datetime::renamed("date_part", Some(&field), 2) {
-                *expr = expression(&format!("{renamed}('{}', {of})", field.replace('\'', "''")))?;
-            }
+            *expr = spelling::extracted(&field.to_string(), of)?;
         }
         Expr::AtTimeZone { timestamp, time_zone } => {
             *expr = expression(&format!("timezone({time_zone}, {timestamp})"))?
@@ -155,7 +157,7 @@ fn refuse(name: &str) -> Result<()> {
 }
 
 /// A function's name without its schema, as it is compared.
-fn name_of(name: &ObjectName) -> String {
+pub(super) fn name_of(name: &ObjectName) -> String {
     let ident = name.0.last().and_then(|part| part.as_ident());
     ident.map_or_else(String::new, |i| if i.quote_style.is_some() { i.value.clone() } else { i.value.to_lowercase() })
 }
@@ -322,7 +324,7 @@ fn has_names(arg: &FunctionArg) -> bool {
     walk(expr, &mut Names).is_break()
 }
 
-fn expression(sql: &str) -> Result<Expr> {
+pub(super) fn expression(sql: &str) -> Result<Expr> {
     let parsed = Parser::new(&PostgreSqlDialect {}).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|error| plan_datafusion_err!("{error}"))
 }

@@ -2,6 +2,8 @@
 
 mod assign;
 mod declare;
+pub mod float_text;
+pub mod interval_text;
 mod json;
 mod parse;
 mod planner;

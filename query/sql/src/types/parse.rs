@@ -6,7 +6,7 @@ use arrow::{
     array::{
         ArrayRef, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder, make_array, timezone::Tz,
     },
-    compute::kernels::cast_utils::{Parser, parse_interval_month_day_nano, string_to_datetime},
+    compute::kernels::cast_utils::{Parser, string_to_datetime},
     datatypes::{
         ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type,
         Int32Type, Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
@@ -15,7 +15,7 @@ use arrow::{
 };
 use chronolith_storage::table::ColumnType;
 
-use super::{UTC, type_text};
+use super::{UTC, interval_text::parse_interval, type_text};
 use crate::error::{Result, SqlError};
 
 /// The values of a column of this type that these texts stand for; the array is of the kind's Arrow type. Moments
@@ -69,7 +69,7 @@ fn parse_each(texts: &mut dyn Iterator<Item = Option<&str>>, column_type: &Colum
             })
         }
         ColumnType::Interval => primitive::<IntervalMonthDayNanoType>(texts, |t| {
-            parse_interval_month_day_nano(t.trim()).map_err(|_| not_a_time(t, column_type))
+            parse_interval(t).ok_or_else(|| not_a_time(t, column_type))
         }),
         ColumnType::Numeric { precision, scale } => {
             let values = primitive::<Decimal128Type>(texts, |t| decimal(t, *precision, *scale))?;

@@ -4,10 +4,8 @@ use std::io::Write as _;
 
 use arrow::array::types::IntervalMonthDayNano;
 
-use super::calendar::{parse_fraction, write_time};
-
 /// Writes an interval in the style `postgres`, such as `1 year 2 mons 3 days 04:05:06`.
-pub(crate) fn write_interval(out: &mut Vec<u8>, interval: IntervalMonthDayNano) {
+pub fn write_interval(out: &mut Vec<u8>, interval: IntervalMonthDayNano) {
     let micros = interval.nanoseconds / 1000;
     let start = out.len();
     // After a negative part PostgreSQL gives a positive one its sign.
@@ -32,6 +30,31 @@ pub(crate) fn write_interval(out: &mut Vec<u8>, interval: IntervalMonthDayNano) 
         }
         write_time(out, micros);
     }
+}
+
+/// Writes a time of day, or another number of microseconds as hours, minutes and seconds.
+pub fn write_time(out: &mut Vec<u8>, micros: i64) {
+    let micros = micros.unsigned_abs();
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
+    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if fraction > 0 {
+        let _ = write!(out, ".{fraction:06}");
+        while out.last() == Some(&b'0') {
+            out.pop();
+        }
+    }
+}
+
+/// Digits after the point of a second, as microseconds; further ones round.
+pub fn parse_fraction(digits: &str) -> Option<i64> {
+    if digits.len() > 30 || !digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    let mut micros = 0;
+    for place in 0..6 {
+        micros = micros * 10 + i64::from(digits.as_bytes().get(place).map_or(0, |d| d - b'0'));
+    }
+    Some(micros + i64::from(digits.as_bytes().get(6).is_some_and(|d| *d >= b'5')))
 }
 
 /// An interval as it is summed up.
@@ -91,7 +114,7 @@ impl Sum {
 }
 
 /// Reads an interval: `1 year 2 mons 3 days 04:05:06`, `90 minutes`, `1.5 hours ago`, `P1DT2H`.
-pub(crate) fn parse_interval(text: &str) -> Option<IntervalMonthDayNano> {
+pub fn parse_interval(text: &str) -> Option<IntervalMonthDayNano> {
     let text = text.trim();
     let text = text.strip_prefix('@').unwrap_or(text).trim();
     if let Some(iso) = text.strip_prefix('P') {

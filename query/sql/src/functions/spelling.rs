@@ -1,0 +1,239 @@
+//! What PostgreSQL spells otherwise than DataFusion: operators, clauses and functions that are others in disguise.
+
+use std::sync::Arc;
+
+use arrow::{
+    array::{ArrayRef, StringViewArray},
+    compute::kernels::cast_utils::parse_interval_month_day_nano,
+    datatypes::{DataType, Field},
+};
+use datafusion::{
+    common::{Result, not_impl_err, plan_err},
+    logical_expr::ScalarUDF,
+    sql::sqlparser::ast::{
+        BinaryOperator, Expr, Function, FunctionArguments, Interval, LimitClause, Query, SetExpr, SetOperator,
+        SetQuantifier, UnaryOperator, Value,
+    },
+};
+
+use super::{
+    datetime,
+    rewrite::{expression, name_of},
+    scalar::{Arg, Call, PG_TYPE, Scalar, exactly},
+};
+use crate::types::interval_text::parse_interval;
+
+/// The functions of this family.
+pub(super) fn scalars() -> Vec<ScalarUDF> {
+    let text = |_: &[DataType]| Ok(DataType::Utf8View);
+    vec![Scalar::new("pg_typeof", const { &[exactly(&[Arg::Any])] }, text, type_of).udf()]
+}
+
+fn type_of(call: &Call<'_>) -> Result<ArrayRef> {
+    let name = call.fields.first().map_or_else(|| "unknown".to_owned(), |field| type_text(field));
+    Ok(Arc::new(std::iter::repeat_n(Some(name), call.rows).collect::<StringViewArray>()))
+}
+
+/// The name of a field's type, as `pg_typeof` gives it.
+fn type_text(field: &Field) -> String {
+    use DataType as T;
+    let named = match field.metadata().get(PG_TYPE).map(String::as_str) {
+        Some("varchar") => Some("character varying"),
+        Some("bpchar") => Some("character"),
+        Some(other) if !other.starts_with('_') => Some(other),
+        _ => None,
+    };
+    let name = match field.data_type() {
+        T::List(of) | T::LargeList(of) => return format!("{}[]", type_text(of)),
+        T::Boolean => "boolean",
+        T::Int8 | T::Int16 | T::UInt8 => "smallint",
+        T::Int32 | T::UInt16 => "integer",
+        T::Int64 | T::UInt32 | T::UInt64 => "bigint",
+        T::Float16 | T::Float32 => "real",
+        T::Float64 => "double precision",
+        T::Date32 | T::Date64 => "date",
+        T::Time32(_) | T::Time64(_) => "time without time zone",
+        T::Timestamp(_, None) => "timestamp without time zone",
+        T::Timestamp(_, Some(_)) => "timestamp with time zone",
+        T::Interval(_) | T::Duration(_) => "interval",
+        T::Binary | T::LargeBinary | T::BinaryView | T::FixedSizeBinary(_) => "bytea",
+        of if of.is_decimal() => "numeric",
+        T::Null => "unknown",
+        _ => "text",
+    };
+    named.unwrap_or(name).to_owned()
+}
+
+/// Clauses of a query: FETCH is LIMIT.
+pub(super) fn query(query: &mut Query) -> Result<()> {
+    if let Some(fetch) = query.fetch.take() {
+        if fetch.with_ties || fetch.percent {
+            return not_impl_err!("FETCH with WITH TIES or PERCENT; use rank() OVER (ORDER BY ...)");
+        }
+        let rows = match fetch.quantity {
+            Some(rows) => rows,
+            None => expression("1")?,
+        };
+        match &mut query.limit_clause {
+            Some(LimitClause::LimitOffset { limit: limit @ None, .. }) => *limit = Some(rows),
+            None => {
+                query.limit_clause =
+                    Some(LimitClause::LimitOffset { limit: Some(rows), offset: None, limit_by: Vec::new() });
+            }
+            _ => return plan_err!("multiple LIMIT clauses not allowed"),
+        }
+    }
+    sets(&query.body)
+}
+
+/// DataFusion takes INTERSECT ALL and EXCEPT ALL for semi and anti joins, which count no rows.
+fn sets(body: &SetExpr) -> Result<()> {
+    let SetExpr::SetOperation { op, set_quantifier, left, right } = body else { return Ok(()) };
+    if matches!(op, SetOperator::Intersect | SetOperator::Except | SetOperator::Minus)
+        && matches!(set_quantifier, SetQuantifier::All)
+    {
+        return not_impl_err!("{op} ALL; number equal rows with row_number() and leave out ALL");
+    }
+    sets(left)?;
+    sets(right)
+}
+
+/// Operators and functions.
+pub(super) fn expr(expr: &mut Expr) -> Result<()> {
+    let new = match expr {
+        Expr::UnaryOp { op, expr: of } => match op {
+            UnaryOperator::PGSquareRoot => expression(&format!("sqrt({of})"))?,
+            UnaryOperator::PGCubeRoot => expression(&format!("cbrt({of})"))?,
+            UnaryOperator::PGAbs => expression(&format!("abs({of})"))?,
+            UnaryOperator::BitwiseNot => expression(&format!("(-1 - ({of}))"))?,
+            _ => return Ok(()),
+        },
+        Expr::BinaryOp { left, op, right } => match op {
+            BinaryOperator::PGExp => {
+                expression(&format!("power(arrow_cast({left}, 'Float64'), arrow_cast({right}, 'Float64'))"))?
+            }
+            BinaryOperator::PGStartsWith => expression(&format!("starts_with({left}, {right})"))?,
+            BinaryOperator::PGOverlap => expression(&format!("array_has_any({left}, {right})"))?,
+            _ => return Ok(()),
+        },
+        Expr::Like { .. } | Expr::ILike { .. } => return like(expr),
+        Expr::Interval(interval) => return span(interval),
+        Expr::Function(function) => match called(function)? {
+            Some(new) => new,
+            None => return Ok(()),
+        },
+        Expr::Identifier(name) if name.quote_style.is_none() => match name.value.to_ascii_lowercase().as_str() {
+            "localtimestamp" => expression("CAST(now() AS TIMESTAMP)")?,
+            "localtime" => expression("CAST(now() AS TIME)")?,
+            "current_schema" => expression("current_schema()")?,
+            _ => return Ok(()),
+        },
+        _ => return Ok(()),
+    };
+    *expr = new;
+    Ok(())
+}
+
+fn called(function: &Function) -> Result<Option<Expr>> {
+    let FunctionArguments::List(list) = &function.args else { return Ok(None) };
+    let args = list.args.as_slice();
+    if function.over.is_some() || function.filter.is_some() {
+        return Ok(None);
+    }
+    Ok(match (name_of(&function.name).as_str(), args) {
+        ("mod", [left, right]) => Some(expression(&format!("(({left}) % ({right}))"))?),
+        ("date_part" | datetime::PART_NAME, [_, _]) => Some(expression(&format!("arrow_cast({function}, 'Float64')"))?),
+        ("statement_timestamp" | "transaction_timestamp", []) => Some(expression("now()")?),
+        _ => None,
+    })
+}
+
+/// EXTRACT gives numerics, with the digits behind the point that a field has.
+pub(super) fn extracted(field: &str, of: &Expr) -> Result<Expr> {
+    let function = datetime::renamed("date_part", Some(field), 2).unwrap_or("date_part");
+    let lower = field.to_ascii_lowercase();
+    let scale = match lower.as_str() {
+        "epoch" => 6,
+        of if of.starts_with("second") => 6,
+        of if of.starts_with("millisecond") => 3,
+        of if of.starts_with("julian") => return expression(&format!("{function}('{}', {of})", quoted(field))),
+        _ => 0,
+    };
+    expression(&format!("arrow_cast({function}('{}', {of}), 'Decimal128(38, {scale})')", quoted(field)))
+}
+
+fn quoted(text: &str) -> String {
+    text.replace('\'', "''")
+}
+
+/// The text of a literal.
+fn literal(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) | Value::EscapedStringLiteral(text) => Some(text),
+            _ => None,
+        },
+        Expr::Nested(inner) => literal(inner),
+        _ => None,
+    }
+}
+
+/// LIKE with another escape than the backslash, and LIKE ANY of a list of patterns.
+fn like(expr: &mut Expr) -> Result<()> {
+    let word = if matches!(expr, Expr::Like { .. }) { "LIKE" } else { "ILIKE" };
+    let (Expr::Like { negated, any, expr: of, pattern, escape_char }
+    | Expr::ILike { negated, any, expr: of, pattern, escape_char }) = &mut *expr
+    else {
+        return Ok(());
+    };
+    if *any && let Expr::Nested(inner) = &**pattern {
+        *pattern = inner.clone();
+    }
+    if let Some(escape) = escape_char.take() {
+        let Value::SingleQuotedString(escape) = escape.value else { return not_impl_err!("this ESCAPE of LIKE") };
+        let mut chars = escape.chars();
+        let escape = match (chars.next(), chars.next()) {
+            (escape, None) => escape,
+            _ => return plan_err!("invalid escape string: it must be empty or one character"),
+        };
+        if escape != Some('\\') {
+            let Some(written) = literal(pattern) else {
+                return not_impl_err!("ESCAPE of a pattern that is no constant");
+            };
+            let mut own = String::with_capacity(written.len());
+            let mut chars = written.chars();
+            while let Some(c) = chars.next() {
+                if Some(c) == escape {
+                    own.push('\\');
+                    own.extend(chars.next());
+                } else if c == '\\' {
+                    own.push_str("\\\\");
+                } else {
+                    own.push(c);
+                }
+            }
+            **pattern = Expr::Value(Value::SingleQuotedString(own).into());
+        }
+    }
+    let Expr::Array(patterns) = &**pattern else { return Ok(()) };
+    if !*any || patterns.elem.is_empty() {
+        return Ok(());
+    }
+    let not = if *negated { "NOT " } else { "" };
+    let all: Vec<String> = patterns.elem.iter().map(|pattern| format!("({of}) {not}{word} {pattern}")).collect();
+    *expr = expression(&format!("({})", all.join(" OR ")))?;
+    Ok(())
+}
+
+/// An interval in a form that Arrow does not read, such as one with a clock: `1 day 02:03:04`.
+fn span(interval: &mut Interval) -> Result<()> {
+    let Some(text) = literal(&interval.value) else { return Ok(()) };
+    if interval.leading_field.is_some() || parse_interval_month_day_nano(text).is_ok() {
+        return Ok(());
+    }
+    if let Some(read) = parse_interval(text) {
+        let (months, days, nanos) = (read.months, read.days, read.nanoseconds);
+        *interval.value = expression(&format!("'{months} months {days} days {nanos} nanoseconds'"))?;
+    }
+    Ok(())
+}
