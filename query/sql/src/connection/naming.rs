@@ -25,12 +25,10 @@ pub(crate) fn column_name(expr: &Expr) -> String {
         Expr::Function(call) => {
             call.name.0.last().and_then(|part| part.as_ident()).map_or_else(|| "?column?".to_owned(), ident)
         }
-        Expr::Cast { expr, data_type, .. } => match column_name(expr) {
-            name if name == "?column?" => type_called(data_type),
-            name => name,
-        },
-        Expr::Case { else_result, .. } => match else_result.as_deref().map(column_name) {
-            Some(name) if name != "?column?" => name,
+        Expr::Cast { expr, data_type, .. } if is_unnamed(expr) => type_called(data_type),
+        Expr::Cast { expr, .. } => column_name(expr),
+        Expr::Case { else_result, .. } => match else_result.as_deref() {
+            Some(result) if !is_unnamed(result) => column_name(result),
             _ => "case".to_owned(),
         },
         Expr::Extract { .. } => "extract".to_owned(),
@@ -59,6 +57,16 @@ pub(crate) fn column_name(expr: &Expr) -> String {
             _ => "?column?".to_owned(),
         },
         _ => "?column?".to_owned(),
+    }
+}
+
+/// Whether an expression has no name but that of a type or of CASE, which one around it replaces.
+fn is_unnamed(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) | Expr::Collate { expr, .. } => is_unnamed(expr),
+        Expr::Case { else_result, .. } => else_result.as_deref().is_none_or(is_unnamed),
+        Expr::TypedString(_) | Expr::Interval(_) => true,
+        other => column_name(other) == "?column?",
     }
 }
 
@@ -198,7 +206,7 @@ impl VisitorMut for Inner {
                     continue;
                 }
                 let name = column_name(expr);
-                if name != "?column?" && seen.get(&name) == Some(&1) {
+                if seen.get(&name) == Some(&1) {
                     rename(item, &name);
                 }
             }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::{
     array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray},
-    compute::kernels::numeric,
+    compute::{CastOptions, cast_with_options, kernels::numeric},
     datatypes::{
         DataType, Decimal128Type, Field, Float32Type, Float64Type,
     },
@@ -44,16 +44,6 @@ impl Op {
         })
     }
 
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Plus => "number_plus",
-            Self::Minus => "number_minus",
-            Self::Multiply => "number_times",
-            Self::Divide => "number_divided",
-            Self::Modulo => "number_modulo",
-        }
-    }
-
     const fn sign(self) -> &'static str {
         match self {
             Self::Plus => "+",
@@ -65,37 +55,69 @@ impl Op {
     }
 }
 
-/// The functions that operators on numbers are planned as.
-pub(super) fn scalars() -> Vec<ScalarUDF> {
-    [Op::Plus, Op::Minus, Op::Multiply, Op::Divide, Op::Modulo].map(function).into()
+/// What became of an operator.
+pub(super) enum Outcome {
+    Planned(Expr),
+    /// It is another one: the operands are given back.
+    Other(Expr, Expr),
 }
 
-fn function(op: Op) -> ScalarUDF {
-    ScalarUDF::new_from_impl(Arithmetic { op, signature: Signature::user_defined(Volatility::Immutable) })
-}
-
-/// An operator between numbers, or between a number and what has no type of its own; nothing when it is another one.
-pub(super) fn plan(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Result<Option<Expr>> {
-    let Some(named) = Op::of(op) else { return Ok(None) };
-    let (left, right) = (narrowed(left.clone())?, narrowed(right.clone())?);
-    let (of_left, of_right) = (left.get_type(schema)?, right.get_type(schema)?);
-    let (left, right) = match (of_left.is_numeric(), of_right.is_numeric()) {
-        (true, true) => (left, right),
-        (true, false) => match like(right, &of_right, &of_left)? {
-            Some(right) => (left, right),
-            None => return unknown(named, &of_left, &of_right),
-        },
-        (false, true) => match like(left, &of_left, &of_right)? {
-            Some(left) => (left, right),
-            None => return unknown(named, &of_left, &of_right),
-        },
-        (false, false) => return Ok(None),
+/// An operator between numbers, or between a number and what has no type of its own.
+///
+/// A chain such as `a + b - c` becomes one call with all operands: were it one call in another, finding the types of a long
+/// chain would take the square of its length.
+pub(super) fn plan(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> Result<Outcome> {
+    let Some(op) = Op::of(op) else { return Ok(Outcome::Other(left, right)) };
+    let of_left = match chain(&left) {
+        Some(chain) => chain.of.clone(),
+        None => type_of(&left, schema)?,
     };
-    Ok(Some(function(named).call(vec![left, right])))
+    let of_right = type_of(&right, schema)?;
+    let (left, right) = match (of_left.is_numeric(), of_right.is_numeric()) {
+        (true, true) => (narrowed(left)?, narrowed(right)?),
+        (true, false) => match like(right, &of_left)? {
+            Ok(right) => (narrowed(left)?, right),
+            Err(right) => return unknown(op, &of_left, &of_right).map(|()| Outcome::Other(left, right)),
+        },
+        (false, true) => match like(left, &of_right)? {
+            Ok(left) => (left, narrowed(right)?),
+            Err(left) => return unknown(op, &of_left, &of_right).map(|()| Outcome::Other(left, right)),
+        },
+        (false, false) => return Ok(Outcome::Other(left, right)),
+    };
+    let of_left = if chain(&left).is_some() { of_left } else { left.get_type(schema)? };
+    let of = result(op, &of_left, &right.get_type(schema)?)?;
+    let (mut ops, mut args) = match left {
+        Expr::ScalarFunction(call) => match call.func.inner().downcast_ref::<Arithmetic>() {
+            Some(chain) => (chain.ops.clone(), call.args),
+            None => (Vec::new(), vec![Expr::ScalarFunction(call)]),
+        },
+        other => (Vec::new(), vec![other]),
+    };
+    ops.push(op);
+    args.push(right);
+    let signature = Signature::user_defined(Volatility::Immutable);
+    Ok(Outcome::Planned(ScalarUDF::new_from_impl(Arithmetic { ops, of, signature }).call(args)))
+}
+
+/// The chain that an operand is.
+fn chain(expr: &Expr) -> Option<&Arithmetic> {
+    match expr {
+        Expr::ScalarFunction(call) => call.func.inner().downcast_ref::<Arithmetic>(),
+        _ => None,
+    }
+}
+
+/// The type of an operand: a constant's is that of PostgreSQL.
+fn type_of(expr: &Expr, schema: &DFSchema) -> Result<DataType> {
+    match expr {
+        Expr::Literal(ScalarValue::Int64(Some(value)), None) if i32::try_from(*value).is_ok() => Ok(DataType::Int32),
+        other => other.get_type(schema),
+    }
 }
 
 /// A text beside a number is refused here; what else may stand there, such as a date, is for others.
-fn unknown(op: Op, left: &DataType, right: &DataType) -> Result<Option<Expr>> {
+fn unknown(op: Op, left: &DataType, right: &DataType) -> Result<()> {
     let name = |of: &DataType| match of {
         DataType::Boolean => "boolean",
         DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text",
@@ -105,7 +127,7 @@ fn unknown(op: Op, left: &DataType, right: &DataType) -> Result<Option<Expr>> {
         _ => "",
     };
     match (name(left), name(right)) {
-        ("", _) | (_, "") => Ok(None),
+        ("", _) | (_, "") => Ok(()),
         (left, right) => Err(to_plan(
             SqlError::new(b"42883", format!("operator does not exist: {left} {} {right}", op.sign()))
                 .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts."),
@@ -113,18 +135,18 @@ fn unknown(op: Op, left: &DataType, right: &DataType) -> Result<Option<Expr>> {
     }
 }
 
-/// What has no type of its own beside a number.
-fn like(expr: Expr, of: &DataType, number: &DataType) -> Result<Option<Expr>> {
-    Ok(match (expr, of) {
-        (Expr::Placeholder(Placeholder { id, field: None }), _) => {
+/// What has no type of its own beside a number; or the operand as it was.
+fn like(expr: Expr, number: &DataType) -> Result<Result<Expr, Expr>> {
+    Ok(match expr {
+        Expr::Placeholder(Placeholder { id, field: None }) => {
             let field = Arc::new(Field::new("", number.clone(), true));
-            Some(Expr::Placeholder(Placeholder::new_with_field(id, Some(field))))
+            Ok(Expr::Placeholder(Placeholder::new_with_field(id, Some(field))))
         }
-        (expr, DataType::Null) => Some(cast(expr, number.clone())),
-        (Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), None), _) => {
-            Some(Expr::Literal(text_as(&text, number)?, None))
+        Expr::Literal(ScalarValue::Null, _) => Ok(cast(expr, number.clone())),
+        Expr::Literal(ScalarValue::Utf8(Some(text)) | ScalarValue::Utf8View(Some(text)), None) => {
+            Ok(Expr::Literal(text_as(&text, number)?, None))
         }
-        _ => None,
+        other => Err(other),
     })
 }
 
@@ -163,9 +185,12 @@ fn narrowed(expr: Expr) -> Result<Expr> {
     })
 }
 
+/// Operators one after another: between the first two operands, between what they give and the third, and so on.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Arithmetic {
-    op: Op,
+    ops: Vec<Op>,
+    /// The type of the result, as far as it was known when the chain was made.
+    of: DataType,
     signature: Signature,
 }
 
@@ -215,23 +240,56 @@ fn as_numeric(of: &DataType) -> (u8, i8) {
     }
 }
 
+/// The type of the result of one operator.
+fn result(op: Op, left: &DataType, right: &DataType) -> Result<DataType> {
+    match common(left, right) {
+        None => plan_err!("operator does not exist: {left} {} {right}", op.sign()),
+        Some(DataType::Decimal128(..)) => {
+            Ok(DataType::Decimal128(DIGITS, exact::scale(op, as_numeric(left).1, as_numeric(right).1)))
+        }
+        Some(of) => Ok(of),
+    }
+}
+
+/// A value in the type that an operator is calculated in.
+fn operand(value: &ArrayRef, common: &DataType) -> Result<ArrayRef> {
+    let of = match common {
+        DataType::Decimal128(..) => {
+            let (precision, scale) = as_numeric(value.data_type());
+            DataType::Decimal128(precision, scale)
+        }
+        other => other.clone(),
+    };
+    if value.data_type() == &of {
+        return Ok(Arc::clone(value));
+    }
+    let options = CastOptions { safe: false, ..CastOptions::default() };
+    Ok(cast_with_options(value, &of, &options)?)
+}
+
+impl Arithmetic {
+    fn text(&self, args: Vec<String>) -> String {
+        let mut args = args.into_iter();
+        let mut text = format!("({}", args.next().unwrap_or_default());
+        for (op, arg) in self.ops.iter().zip(args) {
+            text.push_str(&format!(" {} {arg}", op.sign()));
+        }
+        text.push(')');
+        text
+    }
+}
+
 impl ScalarUDFImpl for Arithmetic {
     fn name(&self) -> &str {
-        self.op.name()
+        "arithmetic"
     }
 
     fn schema_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(match args {
-            [left, right] => format!("({} {} {})", left.schema_name(), self.op.sign(), right.schema_name()),
-            _ => self.op.name().to_owned(),
-        })
+        Ok(self.text(args.iter().map(|arg| arg.schema_name().to_string()).collect()))
     }
 
     fn display_name(&self, args: &[Expr]) -> Result<String> {
-        Ok(match args {
-            [left, right] => format!("({left} {} {right})", self.op.sign()),
-            _ => self.op.name().to_owned(),
-        })
+        Ok(self.text(args.iter().map(ToString::to_string).collect()))
     }
 
     fn signature(&self) -> &Signature {
@@ -239,40 +297,38 @@ impl ScalarUDFImpl for Arithmetic {
     }
 
     fn coerce_types(&self, given: &[DataType]) -> Result<Vec<DataType>> {
-        let [left, right] = given else { return plan_err!("{} takes two numbers", self.op.name()) };
-        match common(left, right) {
-            None => plan_err!("operator does not exist: {left} {} {right}", self.op.sign()),
-            Some(DataType::Decimal128(..)) => Ok([left, right]
-                .map(|of| {
-                    let (precision, scale) = as_numeric(of);
-                    DataType::Decimal128(precision, scale)
-                })
-                .into()),
-            Some(of) => Ok(vec![of.clone(), of]),
-        }
+        let number = |of: &DataType| match of {
+            DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..) => {
+                let (precision, scale) = as_numeric(of);
+                DataType::Decimal128(precision, scale)
+            }
+            DataType::Null => DataType::Int16,
+            of => common(of, of).unwrap_or_else(|| of.clone()),
+        };
+        Ok(given.iter().map(number).collect())
     }
 
     fn return_type(&self, args: &[DataType]) -> Result<DataType> {
-        let [left, right] = args else { return plan_err!("{} takes two numbers", self.op.name()) };
-        match common(left, right) {
-            None => plan_err!("operator does not exist: {left} {} {right}", self.op.sign()),
-            Some(DataType::Decimal128(..)) => {
-                let scale = exact::scale(self.op, as_numeric(left).1, as_numeric(right).1);
-                Ok(DataType::Decimal128(DIGITS, scale))
-            }
-            Some(of) => Ok(of),
-        }
+        let mut args = args.iter();
+        let Some(first) = args.next() else { return plan_err!("arithmetic of nothing") };
+        self.ops.iter().zip(args).try_fold(first.clone(), |left, (op, right)| result(*op, &left, right))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let constant = args.args.iter().all(|arg| matches!(arg, ColumnarValue::Scalar(_)));
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let [left, right] = arrays.as_slice() else { return exec_err!("{} takes two numbers", self.op.name()) };
-        let result = calculated(self.op, left, right, args.return_field.data_type())?;
-        if constant {
-            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&result, 0)?));
+        let mut arrays = arrays.iter();
+        let Some(first) = arrays.next() else { return plan_err!("arithmetic of nothing") };
+        let mut value = Arc::clone(first);
+        for (op, right) in self.ops.iter().zip(arrays) {
+            let returns = result(*op, value.data_type(), right.data_type())?;
+            let Some(common) = common(value.data_type(), right.data_type()) else { continue };
+            value = calculated(*op, &operand(&value, &common)?, &operand(right, &common)?, &returns)?;
         }
-        Ok(ColumnarValue::Array(result))
+        if constant {
+            return Ok(ColumnarValue::Scalar(ScalarValue::try_from_array(&value, 0)?));
+        }
+        Ok(ColumnarValue::Array(value))
     }
 }
 
@@ -305,7 +361,7 @@ fn calculated(op: Op, left: &ArrayRef, right: &ArrayRef, returns: &DataType) -> 
             let values: PrimitiveArray<Decimal128Type> = arrow::compute::try_binary(&left, &right, value)?;
             Ok(Arc::new(values.with_precision_and_scale(*precision, *scale)?))
         }
-        other => exec_err!("{} has no {other}", op.name()),
+        other => exec_err!("there is no {} of {other}", op.sign()),
     }
 }
 

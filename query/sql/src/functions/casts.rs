@@ -91,6 +91,8 @@ fn way(from: &Field, to: &Field) -> Option<Way> {
     match (from.data_type(), to.data_type()) {
         (of, T::Int16 | T::Int32 | T::Int64) if of.is_floating() || of.is_decimal() => Some(Way::Assigned),
         (of, T::List(_) | T::Interval(_)) if is_text(of) => Some(Way::Assigned),
+        // Functions of texts take bytes as they are.
+        (T::Binary | T::LargeBinary | T::BinaryView, of) if is_text(of) && to.metadata().is_empty() => None,
         (of, to) if is_text(to) && shown::is_own(of) => Some(Way::Shown),
         (of, written) if is_text(of) && is_text(written) => match to.metadata().get(PG_TYPE).map(String::as_str) {
             Some("uuid") if from.metadata().get(PG_TYPE).is_none_or(|name| name != "uuid") => Some(Way::Assigned),

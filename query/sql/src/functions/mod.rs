@@ -12,6 +12,7 @@ mod bucket;
 mod casts;
 mod datetime;
 mod ddsketch;
+mod elements;
 mod exact;
 mod extension;
 mod funnels;
@@ -28,6 +29,7 @@ mod quantiles;
 mod rewrite;
 mod rounding;
 mod scalar;
+mod series;
 mod sessions;
 mod shown;
 mod sketches;
@@ -40,6 +42,8 @@ mod to_char;
 mod top_k;
 mod totals;
 mod trunc;
+mod unknown;
+mod using;
 mod vectors;
 mod zoned;
 
@@ -80,8 +84,8 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         vec![to_char::zoned().udf(), json::jsonb_comparable().udf()],
         zoned::scalars(),
         interval::scalars(),
-        arithmetic::scalars(),
         rounding::scalars(),
+        series::scalars(),
         spelling::scalars(),
     ];
     let uuid =

@@ -48,6 +48,11 @@ impl VisitorMut for Numbers {
                 fraction(left);
                 fraction(right);
             }
+            Expr::BinaryOp { left, op, right } if is_of_bits(op) => {
+                typed(left);
+                typed(right);
+            }
+            Expr::Cast { expr, .. } => fraction(expr),
             Expr::Case { conditions, else_result, .. } => {
                 conditions.iter_mut().for_each(|when| typed(&mut when.result));
                 else_result.iter_mut().for_each(|result| typed(result));
@@ -69,6 +74,17 @@ fn is_arithmetic(op: &BinaryOperator) -> bool {
             | BinaryOperator::Multiply
             | BinaryOperator::Divide
             | BinaryOperator::Modulo
+    )
+}
+
+fn is_of_bits(op: &BinaryOperator) -> bool {
+    matches!(
+        op,
+        BinaryOperator::BitwiseAnd
+            | BinaryOperator::BitwiseOr
+            | BinaryOperator::PGBitwiseXor
+            | BinaryOperator::PGBitwiseShiftLeft
+            | BinaryOperator::PGBitwiseShiftRight
     )
 }
 
@@ -120,7 +136,8 @@ fn fraction(expr: &mut Expr) {
         && !(whole && text.parse::<i64>().is_ok())
         && let Some((digits, scale)) = shape(&text)
     {
-        replace(expr, &format!("arrow_cast('{text}', 'Decimal128({digits}, {scale})')"));
+        let plain = plain(&text);
+        replace(expr, &format!("arrow_cast('{plain}', 'Decimal128({digits}, {scale})')"));
     }
 }
 
@@ -150,6 +167,24 @@ fn number(expr: &Expr) -> Option<(String, bool)> {
     }
 }
 
+/// The text without an exponent.
+fn plain(text: &str) -> String {
+    let Some((mantissa, exponent)) = text.split_once(['e', 'E']) else { return text.to_owned() };
+    let (sign, mantissa) = mantissa.strip_prefix('-').map_or(("", mantissa), |rest| ("-", rest));
+    let (whole, behind) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let (mut digits, exponent) = (format!("{whole}{behind}"), exponent.parse::<i64>().unwrap_or(0));
+    let mut point = whole.len() as i64 + exponent;
+    while point > digits.len() as i64 {
+        digits.push('0');
+    }
+    while point < 1 {
+        digits.insert(0, '0');
+        point += 1;
+    }
+    let (whole, behind) = digits.split_at(usize::try_from(point).unwrap_or(0));
+    if behind.is_empty() { format!("{sign}{whole}") } else { format!("{sign}{whole}.{behind}") }
+}
+
 /// How many digits a numeric has, and how many of them behind the point; nothing when there are too many.
 fn shape(text: &str) -> Option<(u8, u8)> {
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
@@ -175,6 +210,9 @@ mod tests {
             [("1.50", 3, 2), ("0.05", 2, 2), ("1e3", 4, 0), ("-12.5e-1", 3, 2), ("0.0", 1, 1), ("1.5e1", 2, 0)]
         {
             assert_eq!(shape(text), Some((digits, scale)), "{text}");
+        }
+        for (text, without) in [("1e3", "1000"), ("-12.5e-1", "-1.25"), ("1.5e-3", "0.0015"), ("1.5e1", "15"), ("2", "2")] {
+            assert_eq!(plain(text), without);
         }
         assert_eq!(shape("1e400"), None);
         assert_eq!(shape("0.000000000000000000000000000000000000001"), None);

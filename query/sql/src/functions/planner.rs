@@ -23,7 +23,7 @@ use datafusion::{
     sql::sqlparser::ast::BinaryOperator,
 };
 
-use super::{arithmetic, interval, json, scalar::PG_TYPE, vectors};
+use super::{arithmetic, interval, json, scalar::PG_TYPE, unknown, vectors};
 
 /// Aggregates that [`Planner`] replaces, so that none is ever executed.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -217,10 +217,12 @@ fn compared(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> 
 impl ExprPlanner for Planner {
     fn plan_binary_op(&self, raw: RawBinaryExpr, schema: &DFSchema) -> Result<PlannerResult<RawBinaryExpr>> {
         let RawBinaryExpr { op, left, right } = raw;
+        let (left, right) = unknown::adopted(&op, left, right, schema)?;
         let (left, right) = compared(&op, left, right, schema);
-        if let Some(planned) = arithmetic::plan(&op, &left, &right, schema)? {
-            return Ok(PlannerResult::Planned(planned));
-        }
+        let (left, right) = match arithmetic::plan(&op, left, right, schema)? {
+            arithmetic::Outcome::Planned(planned) => return Ok(PlannerResult::Planned(planned)),
+            arithmetic::Outcome::Other(left, right) => (left, right),
+        };
         if let Some(planned) = moments(&op, &left, &right, schema) {
             return Ok(PlannerResult::Planned(planned));
         }

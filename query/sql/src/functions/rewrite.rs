@@ -15,7 +15,7 @@ use datafusion::{
     },
 };
 
-use super::{asof, balance, datetime, numbers::Numbers, spelling};
+use super::{asof, balance, datetime, elements, numbers::Numbers, series, spelling, using};
 use crate::parse::{walk, walk_mut};
 
 /// Rewrites a statement in place.
@@ -83,6 +83,7 @@ impl VisitorMut for Rewriter {
     type Break = DataFusionError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> Flow {
+        elements::name(select);
         flow(select_list(select).and_then(|()| select.from.iter_mut().try_for_each(table)))
     }
 
@@ -99,7 +100,7 @@ impl VisitorMut for Rewriter {
     }
 
     fn pre_visit_query(&mut self, query: &mut Query) -> Flow {
-        flow(spelling::query(query))
+        flow(spelling::query(query).and_then(|()| using::joins(query)))
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
@@ -190,12 +191,13 @@ fn select_list(select: &mut Select) -> Result<()> {
         }
         let mut call = function.clone();
         call.name = ObjectName::from(vec![Ident::new(*list)]);
+        let mut text = call.to_string();
         if rows.table_function
-            && let FunctionArguments::List(args) = &mut call.args
+            && let FunctionArguments::List(args) = &call.args
         {
-            step_as_interval(&mut args.args);
+            text = series::call(&args.args);
         }
-        let expr = expression(&format!("unnest({call})"))?;
+        let expr = expression(&json_typed(&name, format!("unnest({text})"), "value"))?;
         *item = SelectItem::ExprWithAlias { expr, alias: alias.unwrap_or_else(|| Ident::new(name)) };
     }
     Ok(())
@@ -203,7 +205,7 @@ fn select_list(select: &mut Select) -> Result<()> {
 
 /// Functions that return rows in FROM.
 fn factor(factor: &mut TableFactor) -> Result<()> {
-    let (name, mut args, alias, ordinality) = match factor {
+    let (name, args, alias, ordinality) = match factor {
         TableFactor::Table { name, args: Some(args), alias, with_ordinality, .. } => {
             (name_of(name), args.args.clone(), alias, *with_ordinality)
         }
@@ -225,8 +227,12 @@ fn factor(factor: &mut TableFactor) -> Result<()> {
         return unnest(arrays, alias.take(), ordinality).map(|new| *factor = new);
     }
     let Some(rows) = rows_of(&name) else { return Ok(()) };
+    if rows.table_function && !series::is_of_numbers(&args) {
+        let list = series::call(&args);
+        let alias = named(alias.take(), &name, 1);
+        return lateral(&[(None, list)], Some(alias), ordinality).map(|new| *factor = new);
+    }
     if rows.table_function {
-        step_as_interval(&mut args);
         if !ordinality && !args.iter().any(has_names) {
             // The column has the name of the table.
             let named = named(alias.take(), &name, 1);
@@ -241,13 +247,14 @@ fn factor(factor: &mut TableFactor) -> Result<()> {
     let args = args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let lists: Vec<(Option<&str>, String)> =
         rows.columns.iter().map(|(column, list)| (*column, format!("{list}({args})"))).collect();
+    let function = name.clone();
     let own_names = rows.columns.iter().all(|(column, _)| column.is_some());
     let alias = match alias.take() {
         // The columns keep their names unless the alias renames them.
         alias if own_names => Some(alias.unwrap_or_else(|| named(None, &name, 0))),
         alias => Some(named(alias, &name, 1)),
     };
-    *factor = lateral(&lists, alias, ordinality)?;
+    *factor = lateral_of(&function, &lists, alias, ordinality)?;
     Ok(())
 }
 
@@ -257,10 +264,29 @@ fn unnest(arrays: Vec<Expr>, alias: Option<TableAlias>, ordinality: bool) -> Res
     lateral(&lists, Some(named(alias, "unnest", count)), ordinality)
 }
 
+fn lateral(lists: &[(Option<&str>, String)], alias: Option<TableAlias>, ordinality: bool) -> Result<TableFactor> {
+    lateral_of("unnest", lists, alias, ordinality)
+}
+
+/// What a function returns as rows, with the JSON type that it has.
+fn json_typed(function: &str, rows: String, column: &str) -> String {
+    match function {
+        "jsonb_array_elements" | "jsonb_each" if column == "value" => format!("jsonb_in({rows})"),
+        "json_array_elements" | "json_each" if column == "value" => format!("json_in({rows})"),
+        _ => rows,
+    }
+}
+
 /// A query that unnests lists side by side.
-fn lateral(lists: &[(Option<&str>, String)], mut alias: Option<TableAlias>, ordinality: bool) -> Result<TableFactor> {
+fn lateral_of(
+    function: &str,
+    lists: &[(Option<&str>, String)],
+    mut alias: Option<TableAlias>,
+    ordinality: bool,
+) -> Result<TableFactor> {
     let column = |(at, (name, list)): (usize, &(Option<&str>, String))| {
-        format!("unnest({list}) AS {}", name.map_or_else(|| format!("unnest_{at}"), str::to_owned))
+        let rows = json_typed(function, format!("unnest({list})"), name.unwrap_or_default());
+        format!("{rows} AS {}", name.map_or_else(|| format!("unnest_{at}"), str::to_owned))
     };
     let mut columns: Vec<String> = lists.iter().enumerate().map(column).collect();
     if ordinality {
@@ -291,17 +317,6 @@ fn named(alias: Option<TableAlias>, function: &str, columns: usize) -> TableAlia
         }
     }
     alias
-}
-
-/// Makes the text of a step an interval, as PostgreSQL does beside times.
-fn step_as_interval(args: &mut [FunctionArg]) {
-    if let [_, _, FunctionArg::Unnamed(FunctionArgExpr::Expr(step))] = args
-        && let Expr::Value(value) = step
-        && let Value::SingleQuotedString(text) = &value.value
-        && let Ok(interval) = expression(&format!("INTERVAL '{}'", text.replace('\'', "''")))
-    {
-        *step = interval;
-    }
 }
 
 /// Ends at the first name of a column, and at what may have one.

@@ -11,8 +11,8 @@ use datafusion::{
     common::{Result, not_impl_err, plan_err},
     logical_expr::ScalarUDF,
     sql::sqlparser::ast::{
-        BinaryOperator, Expr, Function, FunctionArguments, Interval, LimitClause, Query, SetExpr, SetOperator,
-        SetQuantifier, UnaryOperator, Value,
+        BinaryOperator, Expr, Function, FunctionArguments, Ident, Interval, LimitClause, ObjectName, Query, SetExpr,
+        SetOperator, SetQuantifier, UnaryOperator, Value,
     },
 };
 
@@ -117,16 +117,17 @@ pub(super) fn expr(expr: &mut Expr) -> Result<()> {
             _ => return Ok(()),
         },
         Expr::Like { .. } | Expr::ILike { .. } => return like(expr),
+        Expr::SimilarTo { negated, expr: of, pattern, escape_char: None } => match literal(pattern) {
+            Some(pattern) => {
+                let op = if *negated { "!~" } else { "~" };
+                expression(&format!("(({of}) {op} '{}')", quoted(&similar(pattern))))?
+            }
+            None => return not_impl_err!("SIMILAR TO a pattern that is no constant; use ~ with a regular expression"),
+        },
         Expr::Interval(interval) => return span(interval),
         Expr::Function(function) => match called(function)? {
             Some(new) => new,
             None => return Ok(()),
-        },
-        Expr::Identifier(name) if name.quote_style.is_none() => match name.value.to_ascii_lowercase().as_str() {
-            "localtimestamp" => expression("CAST(now() AS TIMESTAMP)")?,
-            "localtime" => expression("CAST(now() AS TIME)")?,
-            "current_schema" => expression("current_schema()")?,
-            _ => return Ok(()),
         },
         _ => return Ok(()),
     };
@@ -134,15 +135,55 @@ pub(super) fn expr(expr: &mut Expr) -> Result<()> {
     Ok(())
 }
 
+/// The regular expression that a pattern of SIMILAR TO stands for.
+fn similar(pattern: &str) -> String {
+    let mut own = String::from("^(?:");
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '%' => own.push_str(".*"),
+            '_' => own.push('.'),
+            '\\' => {
+                own.push('\\');
+                own.extend(chars.next());
+            }
+            '.' | '^' | '$' => {
+                own.push('\\');
+                own.push(c);
+            }
+            other => own.push(other),
+        }
+    }
+    own.push_str(")$");
+    own
+}
+
 fn called(function: &Function) -> Result<Option<Expr>> {
+    if matches!(function.args, FunctionArguments::None) {
+        return Ok(match name_of(&function.name).as_str() {
+            "localtimestamp" => Some(expression("CAST(now() AS TIMESTAMP)")?),
+            "localtime" => Some(expression("CAST(now() AS TIME)")?),
+            _ => None,
+        });
+    }
     let FunctionArguments::List(list) = &function.args else { return Ok(None) };
     let args = list.args.as_slice();
+    if name_of(&function.name) == "variance" {
+        let mut samples = function.clone();
+        samples.name = ObjectName::from(vec![Ident::new("var_samp")]);
+        return Ok(Some(Expr::Function(samples)));
+    }
     if function.over.is_some() || function.filter.is_some() {
         return Ok(None);
     }
     Ok(match (name_of(&function.name).as_str(), args) {
         ("mod", [left, right]) => Some(expression(&format!("(({left}) % ({right}))"))?),
         ("date_part" | datetime::PART_NAME, [_, _]) => Some(expression(&format!("arrow_cast({function}, 'Float64')"))?),
+        ("sign", [of]) => Some(expression(&format!("signum({of})"))?),
+        ("array_length", [of, dimension]) => {
+            Some(expression(&format!("nullif(arrow_cast(array_length({of}, {dimension}), 'Int32'), 0)"))?)
+        }
+        ("cardinality", [of]) => Some(expression(&format!("arrow_cast(cardinality({of}), 'Int32')"))?),
         ("statement_timestamp" | "transaction_timestamp", []) => Some(expression("now()")?),
         _ => None,
     })
