@@ -57,6 +57,8 @@ fn comparable(columns: &[Column], rows: &[Vec<Option<String>>]) -> Vec<Vec<Optio
             return Some(value.clone());
         }
         Some(match value.parse::<f64>() {
+            // A numeric below one has 20 digits behind the point there, and 16 here.
+            Ok(number) if column.oid == NUMERIC && number.abs() < 1.0 => format!("{:.*}", DIGITS, number + 0.0),
             // Zero has no sign here.
             Ok(number) => format!("{:.*e}", DIGITS, number + 0.0),
             Err(_) => value.clone(),

@@ -1,7 +1,7 @@
 //! Queries: what is selected, from what, of which groups, in which order.
 //!
 //! Not generated, since it is refused or known to differ: FULL and RIGHT JOIN with `*` of USING, INTERSECT ALL and EXCEPT
-//! ALL, LATERAL with LIMIT, rows as values, GROUPS and EXCLUDE in frames, literals of bits, sums and averages of float4 and
+//! ALL, equal groups in CUBE, LATERAL with LIMIT, rows as values, GROUPS and EXCLUDE in frames, literals of bits, sums and averages of float4 and
 //! intervals, variances of integers (numerics in PostgreSQL), and generate_series (bigints here).
 
 use crate::{
@@ -145,9 +145,13 @@ fn groups(dice: &mut Dice) -> Select {
             }
         })
         .collect();
+    let sets = if groups.is_empty() { "" } else { dice.pick(&["", "", "", "", "ROLLUP", "CUBE"]) };
+    let mut groups = groups;
+    if !sets.is_empty() && groups.iter().skip(1).any(|group| group.text() == groups[0].text()) {
+        groups.truncate(1);
+    }
     let mut items = groups.clone();
     items.extend((0..1 + dice.below(3)).map(|_| aggregate(&values, dice, 1)));
-    let sets = if groups.is_empty() { "" } else { dice.pick(&["", "", "", "", "ROLLUP", "CUBE"]) };
     let having = dice.percent(20).then(|| {
         let counted = aggregate(&values, dice, 1);
         Node::new(Type::Bool, "({} IS NOT NULL)", vec![counted])

@@ -88,7 +88,7 @@ fn cell(dice: &mut Dice, column: usize) -> String {
             _ => format!("{}.{:03}", dice.between(-20, 20), dice.below(4) * 125),
         },
         3 => match dice.below(10) {
-            0 => dice.pick(&["1e300", "-1e-300", "0.1", "1e15"]).to_owned(),
+            0 => dice.pick(&["1e90", "-1e-90", "0.1", "1e15"]).to_owned(),
             _ => format!("{}", dice.between(-40, 40) as f64 / 4.0),
         },
         4 => dice.pick(&["''", "'a'", "'b'", "'ab'", "'A_b%c'", "'Zebra'", "'zebra'", "'x y'", "'10'", "'a''b'"]).to_owned(),

@@ -190,10 +190,10 @@ fn schema_error(error: &SchemaError) -> SqlError {
         SchemaError::AmbiguousReference { field } => {
             SqlError::new(b"42702", format!("column reference \"{}\" is ambiguous", field.name))
         }
-        SchemaError::DuplicateQualifiedField { qualifier, .. } => SqlError::new(
-            b"42712",
-            format!("table name \"{}\" specified more than once", qualifier.table()),
-        ),
+        SchemaError::DuplicateQualifiedField { qualifier, name } => {
+            let table = qualifier.table();
+            SqlError::new(b"42712", format!("table name \"{table}\" or its column \"{name}\" is specified more than once"))
+        }
         SchemaError::DuplicateUnqualifiedField { .. } => {
             SqlError::new(b"42701", error.to_string())
         }

@@ -200,14 +200,16 @@ impl VisitorMut for Inner {
                     *seen.entry(name).or_default() += 1;
                 }
             }
-            for item in &mut select.projection {
+            for (place, item) in select.projection.iter_mut().enumerate() {
                 let SelectItem::UnnamedExpr(expr) = item else { continue };
                 if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
                     continue;
                 }
                 let name = column_name(expr);
-                if seen.get(&name) == Some(&1) {
-                    rename(item, &name);
+                match seen.get(&name) {
+                    Some(1) => rename(item, &name),
+                    // Who names it from outside means another one, or there is an error in PostgreSQL.
+                    _ => rename(item, &format!("{STANDS_FOR}{place}{STANDS_FOR}{name}")),
                 }
             }
         }

@@ -183,11 +183,18 @@ impl Connection {
 /// A plan in which operands have the types that they are calculated in: of `1 UNION SELECT 2.5`, only now is it known that
 /// the result is numeric.
 pub(crate) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    // An explained plan is analyzed when it is explained.
+    if matches!(plan, LogicalPlan::Explain(_)) {
+        return Ok(plan);
+    }
     Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
 }
 
 /// What runs an analyzed plan.
 async fn physical(state: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    if matches!(plan, LogicalPlan::Explain(_)) {
+        return Ok(state.create_physical_plan(&plan).await?);
+    }
     let optimized = state.optimizer().optimize(plan, state, |_, _| {})?;
     Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
 }

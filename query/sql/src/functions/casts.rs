@@ -11,12 +11,12 @@ use chronolith_storage::table::ColumnType;
 use datafusion::{
     common::{
         DFSchema, Result, ScalarValue, plan_err,
-        tree_node::{Transformed, TreeNode},
+        tree_node::{Transformed, TreeNode, TreeNodeIterator},
     },
     config::ConfigOptions,
     logical_expr::{
-        ColumnarValue, Expr, ExprSchemable, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl,
-        Signature, Volatility, expr_rewriter::NamePreserver, utils::merge_schema,
+        ColumnarValue, Expr, ExprSchemable, GroupingSet, LogicalPlan, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF,
+        ScalarUDFImpl, Signature, Volatility, expr_rewriter::NamePreserver, utils::merge_schema,
     },
     optimizer::AnalyzerRule,
 };
@@ -40,10 +40,7 @@ impl AnalyzerRule for PgCasts {
             if plan.inputs().is_empty() {
                 schema = DFSchema::clone(plan.schema());
             }
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                casts(expr, &schema, zone)?.map_data(|expr| Ok(name.restore(expr)))
-            })?;
+            let rewritten = plan.map_expressions(|expr| named(&names, expr, |expr| casts(expr, &schema, zone)))?;
             if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
         };
         plan.transform_up_with_subqueries(up).map(|rewritten| rewritten.data)
@@ -51,6 +48,31 @@ impl AnalyzerRule for PgCasts {
 
     fn name(&self) -> &str {
         "pg_casts"
+    }
+}
+
+/// Changes an expression of a plan, whose column keeps its name; of grouping sets, the columns of the groups in them.
+pub(super) fn named(
+    names: &NamePreserver,
+    expr: Expr,
+    change: impl Fn(Expr) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<Expr>> {
+    let one = |expr: Expr| {
+        let name = names.save(&expr);
+        change(expr)?.map_data(|expr| Ok(name.restore(expr)))
+    };
+    match expr {
+        Expr::GroupingSet(GroupingSet::Rollup(groups)) => {
+            groups.into_iter().map_until_stop_and_collect(one)?.map_data(|all| Ok(Expr::GroupingSet(GroupingSet::Rollup(all))))
+        }
+        Expr::GroupingSet(GroupingSet::Cube(groups)) => {
+            groups.into_iter().map_until_stop_and_collect(one)?.map_data(|all| Ok(Expr::GroupingSet(GroupingSet::Cube(all))))
+        }
+        Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => sets
+            .into_iter()
+            .map_until_stop_and_collect(|set| set.into_iter().map_until_stop_and_collect(one))?
+            .map_data(|all| Ok(Expr::GroupingSet(GroupingSet::GroupingSets(all)))),
+        other => one(other),
     }
 }
 

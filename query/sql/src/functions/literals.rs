@@ -12,7 +12,10 @@ use datafusion::{
     optimizer::AnalyzerRule,
 };
 
-use super::times::{Zone, from_naive};
+use super::{
+    casts::named,
+    times::{Zone, from_naive},
+};
 use arrow::datatypes::{DataType, TimeUnit};
 
 /// Reads constants that are cast to times: `'2024-01-31 10:00'`, `'today'`.
@@ -24,10 +27,7 @@ impl AnalyzerRule for TimeLiterals {
         let read = |plan: LogicalPlan| {
             // Columns keep the names that they have by their text.
             let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                expr.transform_up(literal)?.map_data(|expr| Ok(name.restore(expr)))
-            })
+            plan.map_expressions(|expr| named(&names, expr, |expr| expr.transform_up(literal)))
         };
         plan.transform_up_with_subqueries(read).map(|rewritten| rewritten.data)
     }

@@ -6,7 +6,7 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SelectItem, SetExpr,
+    BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SelectItem, SetExpr,
     TableFactor, UnaryOperator, Value, VisitorMut,
 };
 
@@ -20,6 +20,8 @@ const OF_ALL: &[&str] = &[
 ];
 /// Functions whose results are numerics where their first argument is one.
 const OF_FIRST: &[&str] = &["round", "trunc", "ceil", "ceiling", "floor"];
+/// Functions whose results are of the type of their first argument, or of what they are ordered by.
+const OF_VALUE: &[&str] = &["lag", "lead", "first_value", "last_value", "nth_value", "mode", "percentile_disc"];
 
 /// Gives the literals of a statement their types.
 #[derive(Debug)]
@@ -52,7 +54,17 @@ impl VisitorMut for Numbers {
                 typed(left);
                 typed(right);
             }
-            Expr::Cast { expr, .. } => fraction(expr),
+            Expr::Cast { expr: inner, data_type, .. } => {
+                // A text that becomes a numeric without a scale keeps its digits.
+                if matches!(data_type, DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None))
+                    && let Some(text) = written(inner)
+                    && let Some((digits, scale)) = shape(&text)
+                {
+                    replace(expr, &format!("arrow_cast('{}', 'Decimal128({digits}, {scale})')", plain(&text)));
+                } else {
+                    fraction(inner);
+                }
+            }
             Expr::Case { conditions, else_result, .. } => {
                 conditions.iter_mut().for_each(|when| typed(&mut when.result));
                 else_result.iter_mut().for_each(|result| typed(result));
@@ -107,6 +119,16 @@ fn selected(body: &mut SetExpr) {
 
 fn arguments(function: &mut Function) {
     let name = name_of(&function.name);
+    if OF_VALUE.contains(&name.as_str()) {
+        function.within_group.iter_mut().for_each(|order| typed(&mut order.expr));
+        if function.within_group.is_empty()
+            && let FunctionArguments::List(list) = &mut function.args
+            && let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))) = list.args.first_mut()
+        {
+            typed(expr);
+        }
+        return;
+    }
     let all = OF_ALL.contains(&name.as_str());
     if !all && !OF_FIRST.contains(&name.as_str()) {
         return;
@@ -165,6 +187,18 @@ fn number(expr: &Expr) -> Option<(String, bool)> {
         Expr::Nested(inner) => number(inner),
         _ => None,
     }
+}
+
+/// The number that a literal is, or that its text is.
+fn written(expr: &Expr) -> Option<String> {
+    if let Expr::Value(value) = expr
+        && let Value::SingleQuotedString(text) = &value.value
+    {
+        let digits = text.trim().strip_prefix('-').unwrap_or(text.trim());
+        let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') && digits.bytes().any(|b| b.is_ascii_digit());
+        return (plain && digits.matches('.').count() < 2).then(|| text.trim().to_owned());
+    }
+    number(expr).map(|(text, _)| text)
 }
 
 /// The text without an exponent.

@@ -8,7 +8,7 @@ use std::{
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::{
-    common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err},
+    common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err, tree_node::TreeNode},
     functions_aggregate::{
         array_agg::array_agg_udaf,
         bool_and_or::bool_and_udaf,
@@ -277,6 +277,14 @@ impl ExprPlanner for Planner {
     }
 
     fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        // By its name, an expression with a cast is no other than one without: `sum(a), sum(a::numeric)` would be one column.
+        let has_cast = |expr: &Expr| expr.exists(|expr| Ok(matches!(expr, Expr::Cast(_))));
+        for arg in &mut raw.args {
+            if has_cast(arg)? {
+                let name = arg.to_string();
+                *arg = std::mem::take(arg).alias(name);
+            }
+        }
         if raw.func.inner().downcast_ref::<Marker>().is_none() {
             return Ok(PlannerResult::Original(raw));
         }

@@ -105,6 +105,8 @@ pub(super) fn expr(expr: &mut Expr) -> Result<()> {
             UnaryOperator::PGSquareRoot => expression(&format!("sqrt({of})"))?,
             UnaryOperator::PGCubeRoot => expression(&format!("cbrt({of})"))?,
             UnaryOperator::PGAbs => expression(&format!("abs({of})"))?,
+            // DataFusion takes the sign before operators of bits for their complement.
+            UnaryOperator::Minus if is_of_bits(of) => expression(&format!("(0 - ({of}))"))?,
             UnaryOperator::BitwiseNot => expression(&format!("(-1 - ({of}))"))?,
             _ => return Ok(()),
         },
@@ -115,6 +117,10 @@ pub(super) fn expr(expr: &mut Expr) -> Result<()> {
             BinaryOperator::PGStartsWith => expression(&format!("starts_with({left}, {right})"))?,
             BinaryOperator::PGOverlap => expression(&format!("array_has_any({left}, {right})"))?,
             _ => return Ok(()),
+        },
+        Expr::Substring { expr: of, substring_from: Some(from), substring_for: None, .. } => match literal(from) {
+            Some(pattern) => found(&of.to_string(), &format!("'{}'", quoted(pattern)))?,
+            None => return Ok(()),
         },
         Expr::Like { .. } | Expr::ILike { .. } => return like(expr),
         Expr::SimilarTo { negated, expr: of, pattern, escape_char: None } => match literal(pattern) {
@@ -133,6 +139,26 @@ pub(super) fn expr(expr: &mut Expr) -> Result<()> {
     };
     *expr = new;
     Ok(())
+}
+
+fn is_of_bits(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_of_bits(inner),
+        Expr::BinaryOp { op, .. } => matches!(
+            op,
+            BinaryOperator::BitwiseAnd
+                | BinaryOperator::BitwiseOr
+                | BinaryOperator::PGBitwiseXor
+                | BinaryOperator::PGBitwiseShiftLeft
+                | BinaryOperator::PGBitwiseShiftRight
+        ),
+        _ => false,
+    }
+}
+
+/// What a regular expression finds: its first group, if it has one.
+fn found(of: &str, pattern: &str) -> Result<Expr> {
+    expression(&format!("array_element(regexp_match({of}, {pattern}), 1)"))
 }
 
 /// The regular expression that a pattern of SIMILAR TO stands for.
@@ -173,15 +199,19 @@ fn called(function: &Function) -> Result<Option<Expr>> {
         samples.name = ObjectName::from(vec![Ident::new("var_samp")]);
         return Ok(Some(Expr::Function(samples)));
     }
+    if function.over.is_some() && name_of(&function.name) == "ntile" {
+        return Ok(Some(expression(&format!("arrow_cast({function}, 'Int32')"))?));
+    }
     if function.over.is_some() || function.filter.is_some() {
         return Ok(None);
     }
     Ok(match (name_of(&function.name).as_str(), args) {
         ("mod", [left, right]) => Some(expression(&format!("(({left}) % ({right}))"))?),
         ("date_part" | datetime::PART_NAME, [_, _]) => Some(expression(&format!("arrow_cast({function}, 'Float64')"))?),
+        ("regexp_substr", [of, pattern]) => Some(found(&of.to_string(), &pattern.to_string())?),
         ("sign", [of]) => Some(expression(&format!("signum({of})"))?),
         ("array_length", [of, dimension]) => {
-            Some(expression(&format!("nullif(arrow_cast(array_length({of}, {dimension}), 'Int32'), 0)"))?)
+            Some(expression(&format!("nullif(arrow_cast(array_length({of}, {dimension}), 'Int32'), arrow_cast(0, 'Int32'))"))?)
         }
         ("cardinality", [of]) => Some(expression(&format!("arrow_cast(cardinality({of}), 'Int32')"))?),
         ("statement_timestamp" | "transaction_timestamp", []) => Some(expression("now()")?),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::{
     array::{ArrayRef, BooleanArray},
     compute::cast,
-    datatypes::{DataType, FieldRef},
+    datatypes::{DataType, Field, FieldRef},
 };
 use datafusion::{
     common::{Result, ScalarValue, plan_err},
@@ -19,8 +19,10 @@ use datafusion::{
 
 use super::exact::DIGITS;
 
-/// What an average of numerics has behind the point, less the four places that DataFusion adds.
-const AVERAGED_SCALE: i8 = 12;
+/// What DataFusion averages has so many places behind the point. It adds four of its own and cuts off there; the last of them
+/// tells how the one before is rounded.
+const AVERAGED_SCALE: i8 = 13;
+
 
 /// The aggregates of this family.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -33,7 +35,7 @@ pub(super) fn aggregates() -> Vec<AggregateUDF> {
             signature: Signature::user_defined(Volatility::Immutable),
         })
     };
-    vec![total(sum_udaf(), Kind::Sum, &[]), total(avg_udaf(), Kind::Average, &["mean"])]
+    vec![total(sum_udaf(), Kind::Sum, &["sum"]), total(avg_udaf(), Kind::Average, &["mean"])]
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -80,21 +82,68 @@ impl Total {
         })
     }
 
+    /// The type of DataFusion's result.
     fn inner_type(&self, given: &DataType) -> Result<DataType> {
-        Ok(match (self.kind, self.taken(given)?) {
+        let taken = match (self.kind, self.taken(given)?) {
             (Kind::Sum, DataType::Int32) => DataType::Int64,
             (_, taken) => taken,
-        })
+        };
+        self.inner.return_type(&[taken])
     }
 
-    fn widens(&self, args: &AccumulatorArgs<'_>) -> bool {
-        self.kind == Kind::Sum && args.expr_fields.first().is_some_and(|field| field.data_type() == &DataType::Int32)
+    /// How DataFusion's aggregate is called.
+    fn way(&self, given: &DataType) -> Result<(Way, FieldRef)> {
+        let way = match (self.kind, given) {
+            (Kind::Sum, DataType::Int32) => Way::Widened,
+            (Kind::Average, DataType::Decimal128(..)) => Way::Rounded,
+            _ => Way::Same,
+        };
+        Ok((way, Arc::new(Field::new(self.name(), self.inner_type(given)?, true))))
+    }
+
+    fn inner_args<'a>(&self, mut args: AccumulatorArgs<'a>) -> Result<(Way, AccumulatorArgs<'a>)> {
+        let Some(field) = args.expr_fields.first() else { return plan_err!("{} takes one argument", self.name()) };
+        let (way, returns) = self.way(field.data_type())?;
+        args.return_field = returns;
+        Ok((way, args))
+    }
+}
+
+/// What is done to the arguments or the result of DataFusion's aggregate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Same,
+    /// Integers of 32 bits are summed in 64.
+    Widened,
+    /// An average loses the last of its digits.
+    Rounded,
+}
+
+impl Way {
+    fn taken(self, values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
+        match self {
+            Self::Widened => Ok(values.iter().map(|v| cast(v, &DataType::Int64)).collect::<Result<_, _>>()?),
+            Self::Same | Self::Rounded => Ok(values.to_vec()),
+        }
+    }
+
+    fn given(self, result: ArrayRef) -> Result<ArrayRef> {
+        match (self, result.data_type()) {
+            (Self::Rounded, DataType::Decimal128(_, scale)) => {
+                Ok(cast(&result, &DataType::Decimal128(DIGITS, scale - 1))?)
+            }
+            _ => Ok(result),
+        }
     }
 }
 
 impl AggregateUDFImpl for Total {
     fn name(&self) -> &str {
-        self.inner.name()
+        match self.kind {
+            // By the name `sum`, DataFusion would sum sums beside a DISTINCT, whose types are others here.
+            Kind::Sum => "exact_sum",
+            Kind::Average => "avg",
+        }
     }
 
     fn aliases(&self) -> &[String] {
@@ -114,35 +163,40 @@ impl AggregateUDFImpl for Total {
 
     fn return_type(&self, args: &[DataType]) -> Result<DataType> {
         match args {
-            [one] => self.inner.return_type(&[self.inner_type(one)?]),
+            [one] => Ok(match (self.kind, self.inner_type(one)?) {
+                (Kind::Average, DataType::Decimal128(_, scale)) => {
+                    DataType::Decimal128(DIGITS, scale - 1)
+                }
+                (_, of) => of,
+            }),
             _ => plan_err!("{} takes one argument, not {}", self.name(), args.len()),
         }
     }
 
     fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        let widens = self.widens(&args);
-        let inner = self.inner.accumulator(args)?;
-        Ok(if widens { Box::new(Widened(inner)) } else { inner })
+        let (way, args) = self.inner_args(args)?;
+        Ok(Box::new(One { way, inner: self.inner.accumulator(args)? }))
     }
 
-    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+    fn state_fields(&self, mut args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        if let Some(field) = args.input_fields.first() {
+            args.return_field = self.way(field.data_type())?.1;
+        }
         self.inner.state_fields(args)
     }
 
     fn groups_accumulator_supported(&self, args: AccumulatorArgs<'_>) -> bool {
-        self.inner.groups_accumulator_supported(args)
+        self.inner_args(args).is_ok_and(|(_, args)| self.inner.groups_accumulator_supported(args))
     }
 
     fn create_groups_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn GroupsAccumulator>> {
-        let widens = self.widens(&args);
-        let inner = self.inner.create_groups_accumulator(args)?;
-        Ok(if widens { Box::new(WidenedGroups(inner)) } else { inner })
+        let (way, args) = self.inner_args(args)?;
+        Ok(Box::new(Groups { way, inner: self.inner.create_groups_accumulator(args)? }))
     }
 
     fn create_sliding_accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
-        let widens = self.widens(&args);
-        let inner = self.inner.create_sliding_accumulator(args)?;
-        Ok(if widens { Box::new(Widened(inner)) } else { inner })
+        let (way, args) = self.inner_args(args)?;
+        Ok(Box::new(One { way, inner: self.inner.create_sliding_accumulator(args)? }))
     }
 
     fn order_sensitivity(&self) -> AggregateOrderSensitivity {
@@ -154,48 +208,51 @@ impl AggregateUDFImpl for Total {
     }
 }
 
-fn widened(values: &[ArrayRef]) -> Result<Vec<ArrayRef>> {
-    Ok(values.iter().map(|v| cast(v, &DataType::Int64)).collect::<Result<_, _>>()?)
+/// An aggregate of one group.
+#[derive(Debug)]
+struct One {
+    way: Way,
+    inner: Box<dyn Accumulator>,
 }
 
-/// Sums integers of 32 bits in 64.
-#[derive(Debug)]
-struct Widened(Box<dyn Accumulator>);
-
-impl Accumulator for Widened {
+impl Accumulator for One {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.update_batch(&widened(values)?)
+        self.inner.update_batch(&self.way.taken(values)?)
     }
 
     fn evaluate(&mut self) -> Result<ScalarValue> {
-        self.0.evaluate()
+        let result = self.way.given(self.inner.evaluate()?.to_array()?)?;
+        ScalarValue::try_from_array(&result, 0)
     }
 
     fn size(&self) -> usize {
-        self.0.size()
+        self.inner.size()
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {
-        self.0.state()
+        self.inner.state()
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.0.merge_batch(states)
+        self.inner.merge_batch(states)
     }
 
     fn retract_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.0.retract_batch(&widened(values)?)
+        self.inner.retract_batch(&self.way.taken(values)?)
     }
 
     fn supports_retract_batch(&self) -> bool {
-        self.0.supports_retract_batch()
+        self.inner.supports_retract_batch()
     }
 }
 
-/// The same for groups.
-struct WidenedGroups(Box<dyn GroupsAccumulator>);
+/// The same of many groups.
+struct Groups {
+    way: Way,
+    inner: Box<dyn GroupsAccumulator>,
+}
 
-impl GroupsAccumulator for WidenedGroups {
+impl GroupsAccumulator for Groups {
     fn update_batch(
         &mut self,
         values: &[ArrayRef],
@@ -203,26 +260,26 @@ impl GroupsAccumulator for WidenedGroups {
         filter: Option<&BooleanArray>,
         total: usize,
     ) -> Result<()> {
-        self.0.update_batch(&widened(values)?, groups, filter, total)
+        self.inner.update_batch(&self.way.taken(values)?, groups, filter, total)
     }
 
     fn evaluate(&mut self, emit: EmitTo) -> Result<ArrayRef> {
-        self.0.evaluate(emit)
+        self.way.given(self.inner.evaluate(emit)?)
     }
 
     fn state(&mut self, emit: EmitTo) -> Result<Vec<ArrayRef>> {
-        self.0.state(emit)
+        self.inner.state(emit)
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], groups: &[usize], total: usize) -> Result<()> {
-        self.0.merge_batch(values, groups, total)
+        self.inner.merge_batch(values, groups, total)
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        self.0.convert_to_state(&widened(values)?, filter)
+        self.inner.convert_to_state(&self.way.taken(values)?, filter)
     }
 
     fn size(&self) -> usize {
-        self.0.size()
+        self.inner.size()
     }
 }

@@ -23,6 +23,7 @@ use datafusion::{
 };
 
 use super::{
+    casts::named,
     datetime::{self, column, naive},
     interval,
     literals::{self, written},
@@ -86,10 +87,7 @@ impl AnalyzerRule for SessionZone {
             if plan.inputs().is_empty() {
                 schema = DFSchema::clone(plan.schema());
             }
-            let rewritten = plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                in_zone(expr, &schema, zone)?.map_data(|expr| Ok(name.restore(expr)))
-            })?;
+            let rewritten = plan.map_expressions(|expr| named(&names, expr, |expr| in_zone(expr, &schema, zone)))?;
             // Functions that were put in may tell less of nulls.
             rewritten.map_data(LogicalPlan::recompute_schema)
         };

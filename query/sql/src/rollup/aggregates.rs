@@ -60,9 +60,16 @@ pub(super) fn kept(call: &Function, result: &DataType) -> Result<Kept> {
             let sum =
                 if result.is_decimal() { format!("sum({of})") } else { format!("sum(arrow_cast({of}, 'Float64'))") };
             let states = vec![state(sum, "sum"), state(format!("count({of})"), "sum")];
-            let divided = |m: &[String], _: &str| match m {
-                [sum, count] => format!("CAST({sum} AS DOUBLE PRECISION) / nullif({count}, 0)"),
-                _ => String::new(),
+            let divided: fn(&[String], &str) -> String = if result.is_decimal() {
+                |m, _| match m {
+                    [sum, count] => format!("({sum} * 1.0) / nullif({count}, 0)"),
+                    _ => String::new(),
+                }
+            } else {
+                |m, _| match m {
+                    [sum, count] => format!("CAST({sum} AS DOUBLE PRECISION) / nullif({count}, 0)"),
+                    _ => String::new(),
+                }
             };
             kept(states, divided, true)
         }
