@@ -84,7 +84,7 @@ fn cell(dice: &mut Dice, column: usize) -> String {
             _ => dice.between(-3_000_000_000, 3_000_000_000).to_string(),
         },
         2 => match dice.below(8) {
-            0 => "999999999.999".to_owned(),
+            0 => "99999.999".to_owned(),
             _ => format!("{}.{:03}", dice.between(-20, 20), dice.below(4) * 125),
         },
         3 => match dice.below(10) {

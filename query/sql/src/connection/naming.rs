@@ -193,26 +193,36 @@ impl VisitorMut for Inner {
     type Break = ();
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if let SetExpr::Select(select) = &mut *query.body {
-            let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-            for item in &select.projection {
-                if let Some(name) = item_name(item) {
-                    *seen.entry(name).or_default() += 1;
-                }
-            }
-            for (place, item) in select.projection.iter_mut().enumerate() {
-                let SelectItem::UnnamedExpr(expr) = item else { continue };
-                if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                    continue;
-                }
-                let name = column_name(expr);
-                match seen.get(&name) {
-                    Some(1) => rename(item, &name),
-                    // Who names it from outside means another one, or there is an error in PostgreSQL.
-                    _ => rename(item, &format!("{STANDS_FOR}{place}{STANDS_FOR}{name}")),
-                }
-            }
-        }
+        name_parts(&mut query.body);
         ControlFlow::Continue(())
+    }
+}
+
+/// Names the columns of each SELECT of a set operation.
+fn name_parts(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => name_inner(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_parts(left);
+            name_parts(right);
+        }
+        _ => {}
+    }
+}
+
+fn name_inner(select: &mut Select) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for (place, item) in select.projection.iter_mut().enumerate() {
+        let Some(name) = item_name(item) else { continue };
+        let times = seen.entry(name.clone()).or_default();
+        *times += 1;
+        let plain = !matches!(item, SelectItem::UnnamedExpr(expr)
+            if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)));
+        match times {
+            1 if plain => {}
+            1 => rename(item, &name),
+            // Who names it from outside means the first of the name; in PostgreSQL that is an error.
+            _ => rename(item, &format!("{STANDS_FOR}{place}{STANDS_FOR}{name}")),
+        }
     }
 }

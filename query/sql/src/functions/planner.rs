@@ -9,6 +9,7 @@ use std::{
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::{
     common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err, tree_node::TreeNode},
+    functions_nested::expr_fn::array_to_string,
     functions_aggregate::{
         array_agg::array_agg_udaf,
         bool_and_or::bool_and_udaf,
@@ -172,6 +173,23 @@ fn as_jsonb(name: &str, collected: Expr) -> Expr {
     if name.starts_with("jsonb") { json::jsonb_in().udf().call(vec![collected]) } else { collected }
 }
 
+/// string_agg in an order: as an array in that order. DataFusion has no two of different orders beside each other.
+fn joined(mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+    let [value, separator] = raw.args.as_slice() else { return Ok(PlannerResult::Original(raw)) };
+    if !matches!(separator, Expr::Literal(..)) {
+        return Ok(PlannerResult::Original(raw));
+    }
+    let (value, separator) = (cast(value.clone(), DataType::Utf8View), separator.clone());
+    let known = value.clone().is_not_null();
+    let known = match raw.filter.take() {
+        Some(filter) => filter.and(known),
+        None => known,
+    };
+    let texts = AggregateFunction::new_udf(array_agg_udaf(), vec![value], false, Some(Box::new(known)), raw.order_by, None);
+    let joined = array_to_string(Expr::AggregateFunction(texts), separator);
+    Ok(PlannerResult::Planned(joined))
+}
+
 /// A literal that is compared with jsonb is jsonb, and is compared in its one form.
 fn compared(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
     use BinaryOperator as Op;
@@ -284,6 +302,9 @@ impl ExprPlanner for Planner {
                 let name = arg.to_string();
                 *arg = std::mem::take(arg).alias(name);
             }
+        }
+        if raw.func.name() == "string_agg" && !raw.order_by.is_empty() && !raw.distinct {
+            return joined(raw);
         }
         if raw.func.inner().downcast_ref::<Marker>().is_none() {
             return Ok(PlannerResult::Original(raw));

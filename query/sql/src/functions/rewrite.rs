@@ -336,6 +336,11 @@ impl Visitor for Names {
 /// Whether an argument may name columns.
 fn has_names(arg: &FunctionArg) -> bool {
     let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else { return true };
+    names_columns(expr)
+}
+
+/// Whether an expression may name columns.
+pub(super) fn names_columns(expr: &Expr) -> bool {
     walk(expr, &mut Names).is_break()
 }
 

@@ -18,7 +18,7 @@ use datafusion::{
 
 use super::{
     datetime,
-    rewrite::{expression, name_of},
+    rewrite::{expression, name_of, names_columns},
     scalar::{Arg, Call, PG_TYPE, Scalar, exactly},
 };
 use crate::types::interval_text::parse_interval;
@@ -118,6 +118,7 @@ pub(super) fn expr(expr: &mut Expr) -> Result<()> {
             BinaryOperator::PGOverlap => expression(&format!("array_has_any({left}, {right})"))?,
             _ => return Ok(()),
         },
+        Expr::InList { expr: of, list, negated } if list.iter().any(names_columns) => among(of, list, *negated)?,
         Expr::Substring { expr: of, substring_from: Some(from), substring_for: None, .. } => match literal(from) {
             Some(pattern) => found(&of.to_string(), &format!("'{}'", quoted(pattern)))?,
             None => return Ok(()),
@@ -154,6 +155,19 @@ fn is_of_bits(expr: &Expr) -> bool {
         ),
         _ => false,
     }
+}
+
+/// A list of which some members are no constants: these are compared one by one. DataFusion takes a CASE in a list for a
+/// constant, and what `coalesce` becomes is one.
+fn among(of: &Expr, list: &[Expr], negated: bool) -> Result<Expr> {
+    let (others, constants): (Vec<&Expr>, Vec<&Expr>) = list.iter().partition(|member| names_columns(member));
+    let (not, compared, joined) = if negated { ("NOT ", "<>", " AND ") } else { ("", "=", " OR ") };
+    let mut all: Vec<String> = others.iter().map(|member| format!("({of}) {compared} ({member})")).collect();
+    if !constants.is_empty() {
+        let constants: Vec<String> = constants.iter().map(ToString::to_string).collect();
+        all.insert(0, format!("({of}) {not}IN ({})", constants.join(", ")));
+    }
+    expression(&format!("({})", all.join(joined)))
 }
 
 /// What a regular expression finds: its first group, if it has one.
