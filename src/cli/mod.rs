@@ -75,7 +75,7 @@ enum Command {
     /// Serve an hour of sample metrics from a temporary directory, to try things out
     #[command(after_help = demo::HELP)]
     Demo(demo::DemoArgs),
-    /// Serve a data directory: remote write in, PromQL out
+    /// Serve a data directory: metrics and events in, PromQL and SQL out
     #[command(after_help = serve::HELP)]
     Serve(Box<serve::ServeArgs>),
     /// Ask PromQL of a server or a data directory

@@ -39,6 +39,15 @@ impl Params {
         self.0.iter().filter(move |(n, _)| n == name).map(|(_, v)| v.as_str())
     }
 
+    /// Refuses fields of other names, but for `timeout`, which all requests may have: one that is misspelt would go
+    /// without its effect.
+    pub(crate) fn allow(&self, known: &[&str]) -> Result<(), ApiError> {
+        let unknown = self.0.iter().find(|(name, _)| name != "timeout" && !known.contains(&name.as_str()));
+        unknown.map_or(Ok(()), |(name, _)| {
+            Err(ApiError::invalid(name, format!("it is not known here; there are {}", known.join(", "))))
+        })
+    }
+
     /// A time that must be there, in milliseconds.
     pub(crate) fn time(&self, name: &str) -> Result<i64, ApiError> {
         time(self.get(name)).map_err(|e| ApiError::invalid(name, e))

@@ -99,6 +99,7 @@ fn a_bad_event_is_named_and_keeps_its_request_out() {
         (TARGET, "application/xml", "<a/>", 415, "application/x-ndjson"),
         (TARGET, "application/x-www-form-urlencoded", "{}", 415, "application/json"),
         ("/api/v1/events/clicks?format=xml", "application/json", "{}", 400, "format"),
+        ("/api/v1/events/clicks?tiem_field=at", "application/json", "{}", 400, "\"tiem_field\": it is not known"),
         ("/api/v1/events/a%00b", "application/json", "{}", 400, "zero byte"),
         ("/api/v1/events/clicks?time_field=at", "application/json", "{\"at\":\"soon\"}", 400, "\"at\" is no time"),
     ] {

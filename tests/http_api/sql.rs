@@ -43,6 +43,8 @@ fn a_statement_is_asked_in_several_ways() {
         ask(&server, query),
         server.send("POST", SQL, &[("content-type", "application/json")], object.as_bytes()),
         server.post_form(SQL, &[("query", query)]),
+        // As `curl -d` sends it.
+        server.send("POST", SQL, &[("content-type", "application/x-www-form-urlencoded")], query.as_bytes()),
         server.get(&target(SQL, &[("query", query)])),
     ] {
         assert_eq!((reply.status, reply.header("content-type")), (200, Some("application/json")), "{}", reply.text());

@@ -90,11 +90,7 @@ fn filter(values: &Values, dice: &mut Dice) -> Option<Node> {
             format!("EXISTS (SELECT 1 FROM b AS z WHERE z.i = {outer}.i AND z.f > 0) AND {{}}"),
             vec![condition],
         ),
-        1 => Node::new(
-            Type::Bool,
-            format!("{outer}.i IN (SELECT z.i FROM a AS z WHERE z.p) OR {{}}"),
-            vec![condition],
-        ),
+        1 => Node::new(Type::Bool, format!("{outer}.i IN (SELECT z.i FROM a AS z WHERE z.p) OR {{}}"), vec![condition]),
         2 => Node::new(
             Type::Bool,
             format!("NOT EXISTS (SELECT 1 FROM a AS z WHERE z.t = {outer}.t AND z.id > {outer}.id)"),

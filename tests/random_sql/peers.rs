@@ -91,7 +91,9 @@ fn cell(dice: &mut Dice, column: usize) -> String {
             0 => dice.pick(&["1e90", "-1e-90", "0.1", "1e15"]).to_owned(),
             _ => format!("{}", dice.between(-40, 40) as f64 / 4.0),
         },
-        4 => dice.pick(&["''", "'a'", "'b'", "'ab'", "'A_b%c'", "'Zebra'", "'zebra'", "'x y'", "'10'", "'a''b'"]).to_owned(),
+        4 => dice
+            .pick(&["''", "'a'", "'b'", "'ab'", "'A_b%c'", "'Zebra'", "'zebra'", "'x y'", "'10'", "'a''b'"])
+            .to_owned(),
         5 => dice.pick(&["true", "false"]).to_owned(),
         6 => format!("'20{:02}-{:02}-{:02}'", dice.between(20, 25), dice.between(1, 12), dice.between(1, 28)),
         _ => format!(
@@ -197,7 +199,8 @@ impl Postgres {
             return Err(format!("initdb: {}", String::from_utf8_lossy(&made.stderr)));
         }
         let address = TcpListener::bind("127.0.0.1:0").and_then(|free| free.local_addr()).map_err(|e| e.to_string())?;
-        let settings = ["fsync=off", "timezone=UTC", "listen_addresses=127.0.0.1", "unix_socket_directories=", "jit=off"];
+        let settings =
+            ["fsync=off", "timezone=UTC", "listen_addresses=127.0.0.1", "unix_socket_directories=", "jit=off"];
         let mut server = command(&programs.join("postgres"), own);
         server.arg("-D").arg(&data).arg("-p").arg(address.port().to_string()).stderr(Stdio::null());
         settings.iter().for_each(|setting| _ = server.arg("-c").arg(setting));

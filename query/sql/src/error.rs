@@ -4,7 +4,14 @@ mod reasons;
 
 use arrow::error::ArrowError;
 use chronolith_storage::StorageError;
-use datafusion::{common::SchemaError, error::DataFusionError, sql::sqlparser::parser::ParserError};
+use datafusion::{
+    common::{SchemaError, utils::datafusion_strsim::levenshtein},
+    error::DataFusionError,
+    sql::sqlparser::parser::ParserError,
+};
+
+/// Longest name, in bytes, that others are compared with.
+const COMPARED_LEN_MAX: usize = 63;
 
 /// What calls of this crate return.
 pub type Result<T, E = SqlError> = std::result::Result<T, E>;
@@ -181,9 +188,8 @@ fn schema_error(error: &SchemaError) -> SqlError {
                 None => format!("\"{}\"", field.name),
             };
             let error = SqlError::new(b"42703", format!("column {column} does not exist"));
-            let near = valid_fields.iter().find(|valid| valid.name.eq_ignore_ascii_case(&field.name));
-            match near {
-                Some(near) => error.with_hint(format!("Perhaps you meant to reference the column \"{}\".", near.name)),
+            match nearest(&field.name, valid_fields.iter().map(|valid| valid.name.as_str())) {
+                Some(near) => error.with_hint(format!("Perhaps you meant to reference the column \"{near}\".")),
                 None => error,
             }
         }
@@ -192,12 +198,23 @@ fn schema_error(error: &SchemaError) -> SqlError {
         }
         SchemaError::DuplicateQualifiedField { qualifier, name } => {
             let table = qualifier.table();
-            SqlError::new(b"42712", format!("table name \"{table}\" or its column \"{name}\" is specified more than once"))
+            SqlError::new(
+                b"42712",
+                format!("table name \"{table}\" or its column \"{name}\" is specified more than once"),
+            )
         }
-        SchemaError::DuplicateUnqualifiedField { .. } => {
-            SqlError::new(b"42701", error.to_string())
-        }
+        SchemaError::DuplicateUnqualifiedField { .. } => SqlError::new(b"42701", error.to_string()),
     }
+}
+
+/// The name that this one, which is unknown, was likely meant to be: one that differs by case, or in no more than a third
+/// of its letters.
+fn nearest<'a>(unknown: &str, names: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+    let unknown = Some(unknown).filter(|name| name.len() <= COMPARED_LEN_MAX)?.to_lowercase();
+    let distances = names
+        .filter(|name| name.len() <= COMPARED_LEN_MAX)
+        .map(|name| (levenshtein(&unknown, &name.to_lowercase()), name));
+    distances.filter(|(distance, name)| distance * 3 <= name.chars().count()).min().map(|(_, name)| name)
 }
 
 fn syntax_error(error: &ParserError) -> SqlError {
@@ -219,4 +236,27 @@ fn plan_error(reason: &str) -> SqlError {
         return SqlError::new(b"42P01", format!("relation \"{name}\" does not exist"));
     }
     reasons::of(reason.to_owned(), *b"42000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_nearly_right_are_told() {
+        let names = ["id", "user_id", "data.path", "Name"];
+        for (unknown, near) in [
+            ("userid", Some("user_id")),
+            ("user_ids", Some("user_id")),
+            ("data.pth", Some("data.path")),
+            ("name", Some("Name")),
+            ("ip", None),
+            ("session", None),
+            ("", None),
+        ] {
+            assert_eq!(nearest(unknown, names.into_iter()), near, "{unknown}");
+        }
+        let long = "n".repeat(1_000_000);
+        assert_eq!(nearest(&long, [long.as_str()].into_iter()), None);
+    }
 }

@@ -4,6 +4,7 @@
 //! streams of Arrow record batches, errors carry SQLSTATE codes.
 
 pub mod catalog;
+pub mod clock;
 mod connection;
 mod engine;
 mod error;

@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{
+    clock::posix_name,
     error::{Result, SqlError},
     objects::{SessionInfo, Setting},
     session::Timeout,
@@ -261,29 +262,15 @@ fn zone_name(value: &str) -> Option<String> {
     if let Some(place) = chrono_tz::TZ_VARIANTS.iter().find(|place| place.name().eq_ignore_ascii_case(value)) {
         return Some(place.name().to_owned());
     }
-    let letters = value.find(|c: char| !c.is_ascii_alphabetic()).unwrap_or(value.len());
-    let (name, offset) = value.split_at(letters);
-    let (sign, digits) = match offset.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', offset.strip_prefix('+').unwrap_or(offset)),
+    // In names such as `GMT-2` or `+05:30`, as POSIX has them, the offset counts to the west. Numbers count to the east.
+    let number = value.trim_start_matches(['+', '-']);
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    let flipped = match value.strip_prefix('-') {
+        Some(digits) if is_number => digits.to_owned(),
+        _ if is_number => format!("-{number}"),
+        _ => value.to_owned(),
     };
-    // In names such as `GMT-2`, as POSIX has them, the offset counts to the west. Numbers count to the east.
-    let sign = match (name.len(), sign) {
-        (0, sign) => sign,
-        (3.., '-') if offset.len() > digits.len() => '+',
-        (3.., _) if offset.len() > digits.len() => '-',
-        _ => return None,
-    };
-    let (hours, minutes) = digits.split_once(':').unwrap_or((digits, "0"));
-    let number = |text: &str, most: u32| {
-        let is_short = matches!(text.len(), 1 | 2) && text.bytes().all(|b| b.is_ascii_digit());
-        text.parse::<u32>().ok().filter(|n| is_short && *n <= most)
-    };
-    let (hours, minutes) = (number(hours, 15)?, number(minutes, 59)?);
-    if hours == 0 && minutes == 0 {
-        return Some(UTC.to_owned());
-    }
-    Some(format!("{sign}{hours:02}:{minutes:02}"))
+    posix_name(&flipped).map(|name| if name == "+00:00" { UTC.to_owned() } else { name })
 }
 
 /// Milliseconds of a text such as `30s`, `500` or `2min`.

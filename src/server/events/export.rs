@@ -30,6 +30,7 @@ impl From<Error> for Ended {
 
 /// Sends the rows of a table whose times are from `start` to `end`.
 pub(crate) fn export(request: &Request<'_>) -> Result<Reply, ApiError> {
+    request.params.allow(&["format", "start", "end"])?;
     let (format, content_type) = match request.params.get("format") {
         "" | "ndjson" => (ExportFormat::Ndjson, "application/x-ndjson"),
         "csv" => (ExportFormat::Csv, "text/csv; charset=utf-8"),

@@ -32,6 +32,7 @@ const SPOKEN: &str = "send application/json, application/x-ndjson, text/csv or a
 
 /// Takes the events of a request.
 pub(crate) fn append(request: &Request<'_>) -> Result<Reply, ApiError> {
+    request.params.allow(&["format", "time_field"])?;
     let format = format(request)?;
     let encoding = request.header(&CONTENT_ENCODING).unwrap_or("");
     let body = body::decode(request.body, encoding, request.app.config.limits.max_decoded_bytes)?;

@@ -12,23 +12,25 @@ use arrow::{
         },
     },
     compute::{CastOptions, cast_with_options},
-    datatypes::{DataType, Field, IntervalUnit, TimeUnit},
+    datatypes::{DataType, Field, TimeUnit},
 };
 use chronolith_sql::{
     SqlError,
-    types::{
-        float_text::{write_f32, write_f64},
-        interval_text::write_interval,
-    },
+    clock::{self, Zone},
+    types::float_text::{write_f32, write_f64},
 };
 
 use super::{
     backend,
-    calendar::{self, EPOCH_DAYS, EPOCH_MICROS, Zone},
     failure::sql_error,
     types::{PgType, Shape},
 };
 use crate::ingest::postgres::{array_text, frontend::Format, numeric};
+
+/// Days from 1970-01-01 to 2000-01-01, where PostgreSQL's binary forms count from.
+pub(crate) const EPOCH_DAYS: i32 = 10_957;
+/// The same in microseconds.
+pub(crate) const EPOCH_MICROS: i64 = EPOCH_DAYS as i64 * clock::DAY_MICROS;
 
 /// How texts of values are written: what the session's settings choose.
 #[derive(Debug, Clone)]
@@ -127,9 +129,7 @@ impl Cells {
             Shape::Time => Self::Time(to(&DataType::Time64(TimeUnit::Microsecond))?.as_primitive().clone()),
             Shape::Timestamp => Self::Timestamp(in_micros(array, &moment)?.as_primitive().clone()),
             Shape::TimestampTz => Self::TimestampTz(in_micros(array, &moment)?.as_primitive().clone()),
-            Shape::Interval => {
-                Self::Interval(to(&DataType::Interval(IntervalUnit::MonthDayNano))?.as_primitive().clone())
-            }
+            Shape::Interval => Self::Interval(clock::spans(array).map_err(SqlError::from)?),
             Shape::Numeric => {
                 let scale = match array.data_type() {
                     DataType::Decimal32(_, s)
@@ -211,11 +211,11 @@ impl Cells {
                 out.extend_from_slice(b"\\x");
                 write_hex(out, a.value(row));
             }
-            Self::Date(a) => calendar::write_date(out, a.value(row)),
-            Self::Time(a) => calendar::write_time(out, a.value(row)),
-            Self::Timestamp(a) => calendar::write_timestamp(out, a.value(row), None),
-            Self::TimestampTz(a) => calendar::write_timestamp(out, a.value(row), Some(&style.zone)),
-            Self::Interval(a) => write_interval(out, a.value(row)),
+            Self::Date(a) => clock::write_date(out, a.value(row)),
+            Self::Time(a) => clock::write_time(out, a.value(row)),
+            Self::Timestamp(a) => clock::write_timestamp(out, a.value(row), None),
+            Self::TimestampTz(a) => clock::write_timestamp(out, a.value(row), Some(&style.zone)),
+            Self::Interval(a) => clock::write_interval(out, a.value(row)),
             Self::Numeric(a, scale, free) => {
                 let (digits, scale) = shown(a.value(row), *scale, *free);
                 numeric::write_text(out, digits, scale);

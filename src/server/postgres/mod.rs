@@ -6,7 +6,6 @@
 
 mod accept;
 mod backend;
-mod calendar;
 mod cancel;
 mod cells;
 mod channel;

@@ -1,11 +1,13 @@
 //! Values of parameters, decoded from text or binary into what the SQL engine takes.
 
 use arrow::{array::types::IntervalMonthDayNano, datatypes::DataType};
-use chronolith_sql::{ScalarValue, SqlError, types::interval_text::parse_interval};
+use chronolith_sql::{
+    ScalarValue, SqlError,
+    clock::{self, Wrong, Zone},
+};
 
 use super::{
-    calendar::{self, EPOCH_DAYS, EPOCH_MICROS, Zone},
-    cells,
+    cells::{self, EPOCH_DAYS, EPOCH_MICROS},
     failure::sql_error,
     types::{PgType, Shape},
 };
@@ -76,13 +78,9 @@ fn name(shape: Shape) -> &'static str {
 }
 
 fn syntax(shape: Shape, text: &str) -> SqlError {
-    let state = match shape {
-        Shape::Date | Shape::Time | Shape::Timestamp | Shape::TimestampTz | Shape::Interval => b"22007",
-        _ => b"22P02",
-    };
     // A long text is not repeated whole.
     let shown: String = text.chars().take(100).collect();
-    sql_error(state, format!("invalid input syntax for type {}: \"{shown}\"", name(shape)))
+    sql_error(b"22P02", format!("invalid input syntax for type {}: \"{shown}\"", name(shape)))
 }
 
 fn out_of_range(shape: Shape) -> SqlError {
@@ -158,6 +156,7 @@ fn utc() -> Option<std::sync::Arc<str>> {
 
 fn from_text(text: &str, shape: Shape, zone: &Zone) -> Result<ScalarValue, SqlError> {
     let wrong = || syntax(shape, text);
+    let no_time = |why: Wrong| why.error(text, name(shape));
     Ok(match shape {
         Shape::Bool => ScalarValue::Boolean(Some(boolean(text).ok_or_else(wrong)?)),
         Shape::Int2 => ScalarValue::Int16(Some(integer(text, shape)?)),
@@ -169,16 +168,18 @@ fn from_text(text: &str, shape: Shape, zone: &Zone) -> Result<ScalarValue, SqlEr
         Shape::Text | Shape::Json | Shape::Jsonb => ScalarValue::Utf8View(Some(text.to_owned())),
         Shape::Uuid => uuid(&cells::parse_uuid(text).ok_or_else(wrong)?),
         Shape::Bytes => ScalarValue::BinaryView(Some(bytea(text).ok_or_else(wrong)?)),
-        Shape::Date => ScalarValue::Date32(Some(calendar::parse_date(text).ok_or_else(wrong)?)),
-        Shape::Time => ScalarValue::Time64Microsecond(Some(calendar::parse_time(text).ok_or_else(wrong)?)),
+        Shape::Date => ScalarValue::Date32(Some(clock::parse_date(text, zone).map_err(no_time)?)),
+        Shape::Time => ScalarValue::Time64Microsecond(Some(clock::parse_time(text).map_err(no_time)?)),
         Shape::Timestamp => {
-            ScalarValue::TimestampMicrosecond(Some(calendar::parse_timestamp(text, None).ok_or_else(wrong)?), None)
+            ScalarValue::TimestampMicrosecond(Some(clock::parse_timestamp(text, zone).map_err(no_time)?), None)
         }
         Shape::TimestampTz => {
-            let micros = calendar::parse_timestamp(text, Some(zone)).ok_or_else(wrong)?;
-            ScalarValue::TimestampMicrosecond(Some(micros), utc())
+            ScalarValue::TimestampMicrosecond(Some(clock::parse_moment(text, zone).map_err(no_time)?), utc())
         }
-        Shape::Interval => ScalarValue::IntervalMonthDayNano(Some(parse_interval(text).ok_or_else(wrong)?)),
+        Shape::Interval => {
+            let span = clock::parse_interval(text).ok_or(Wrong::Syntax).map_err(no_time)?;
+            ScalarValue::IntervalMonthDayNano(Some(span))
+        }
         Shape::Numeric => decimal(numeric::read_text(text), text)?,
     })
 }
@@ -224,7 +225,7 @@ fn from_binary(bytes: &[u8], shape: Shape) -> Result<Option<ScalarValue>, SqlErr
             days.map(|days| ScalarValue::Date32(Some(days)))
         }),
         Shape::Time => int8()
-            .filter(|micros| (0..=calendar::DAY_MICROS).contains(micros))
+            .filter(|micros| (0..=clock::DAY_MICROS).contains(micros))
             .map(|micros| ScalarValue::Time64Microsecond(Some(micros))),
         Shape::Timestamp => moment().map(|micros| ScalarValue::TimestampMicrosecond(Some(micros), None)),
         Shape::TimestampTz => moment().map(|micros| ScalarValue::TimestampMicrosecond(Some(micros), utc())),
@@ -329,8 +330,8 @@ mod tests {
     use super::*;
 
     fn both_ways(pg: PgType, text: &str) -> (String, String) {
-        let zone = Zone::named("UTC");
-        let style = Style { zone: zone.clone() };
+        let zone = Zone::parse("UTC").unwrap();
+        let style = Style { zone };
         let scalar = decode(1, Some(text.as_bytes()), Format::Text, pg, &DataType::Null, &zone).unwrap();
         let array: ArrayRef = scalar.to_array().unwrap();
         let written = |array: &ArrayRef, format| {
@@ -382,7 +383,7 @@ mod tests {
 
     #[test]
     fn wrong_values_are_refused_with_postgresqls_codes() {
-        let zone = Zone::named("UTC");
+        let zone = Zone::parse("UTC").unwrap();
         for (name, format, value, state) in [
             ("int4", Format::Text, b"abc".as_slice(), "22P02"),
             ("int4", Format::Text, b"2147483648", "22003"),
@@ -391,7 +392,8 @@ mod tests {
             ("bool", Format::Text, b"maybe", "22P02"),
             ("bytea", Format::Text, b"\\x0", "22P02"),
             ("uuid", Format::Text, b"x", "22P02"),
-            ("timestamptz", Format::Text, b"yesterday", "22007"),
+            ("timestamptz", Format::Text, b"some day", "22007"),
+            ("date", Format::Text, b"2026-02-30", "22008"),
             ("text", Format::Text, b"\xff", "22021"),
             ("text", Format::Binary, b"a\0b", "22021"),
             ("jsonb", Format::Binary, b"\x02{}", "0A000"),
@@ -410,7 +412,7 @@ mod tests {
 
     #[test]
     fn a_value_takes_the_type_that_is_wanted() {
-        let zone = Zone::named("UTC");
+        let zone = Zone::parse("UTC").unwrap();
         let pg = PgType::of_name("numeric").unwrap();
         let wanted = DataType::Decimal128(10, 2);
         let scalar = decode(1, Some(b"1.5"), Format::Text, pg, &wanted, &zone).unwrap();

@@ -1,10 +1,9 @@
 //! Settings that clients are told of, at the start and whenever they change.
 
-use chronolith_sql::Session;
+use chronolith_sql::{Session, clock::Zone};
 
 use super::{
     backend::Output,
-    calendar::Zone,
     cells::Style,
     failure::{Failure, Notice, Result},
 };
@@ -29,6 +28,7 @@ const REPORTED: [(&str, &str); 13] = [
 /// What the client was told last.
 pub(crate) struct Told {
     values: [String; REPORTED.len()],
+    zone_name: String,
     style: Style,
 }
 
@@ -39,8 +39,9 @@ impl Told {
         for ((name, _), value) in REPORTED.iter().zip(&values) {
             out.parameter_status(name, value);
         }
-        let zone = session.setting("TimeZone").unwrap_or_else(|| "UTC".to_owned());
-        Self { values, style: Style { zone: Zone::named(&zone) } }
+        let zone_name = session.setting("TimeZone").unwrap_or_else(|| "UTC".to_owned());
+        let style = Style { zone: zone(&zone_name) };
+        Self { values, zone_name, style }
     }
 
     /// Tells what changed since.
@@ -55,12 +56,17 @@ impl Told {
 
     /// How texts are written now.
     pub(crate) fn style(&mut self, session: &Session) -> Style {
-        let zone = session.setting("TimeZone");
-        if let Some(zone) = zone.filter(|zone| *zone != self.style.zone.name) {
-            self.style.zone = Zone::named(&zone);
+        if let Some(name) = session.setting("TimeZone").filter(|name| *name != self.zone_name) {
+            self.style.zone = zone(&name);
+            self.zone_name = name;
         }
         self.style.clone()
     }
+}
+
+/// The zone of a name that the session took, so there is one.
+fn zone(name: &str) -> Zone {
+    Zone::parse(name).unwrap_or(Zone::UTC)
 }
 
 /// Makes a setting of the startup packet the session's. One that does not exist is told of and left.

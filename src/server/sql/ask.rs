@@ -8,6 +8,10 @@ use hyper::{
 use super::format::Format;
 use crate::server::{params::Params, request::Request, respond::ApiError};
 
+const FORM: &str = "application/x-www-form-urlencoded";
+/// Parameters, of the target or of a form.
+const PARAMETERS: [&str; 2] = ["query", "format"];
+
 /// A statement and how its rows are wanted.
 pub(super) struct Ask {
     pub(super) query: String,
@@ -27,7 +31,8 @@ struct JsonBody {
 
 impl Ask {
     /// The statement is the parameter `query`, of the target or of a form; the field `query` of a JSON object; or a body of
-    /// any other type as a whole.
+    /// any other type as a whole. A form that begins with none of the parameters is a statement, too: curl calls whatever
+    /// it is given by `-d` a form.
     pub(super) fn of(request: &Request<'_>) -> Result<Self, ApiError> {
         let limit = request.app.config.limits.max_form_bytes;
         if request.body.len() > limit {
@@ -36,12 +41,15 @@ impl Ask {
         }
         let content_type = request.header(&CONTENT_TYPE).unwrap_or("").to_ascii_lowercase();
         let name = content_type.split(';').next().unwrap_or("").trim();
-        let form = if name == "application/x-www-form-urlencoded" { request.body } else { &[] };
-        let form = Params::parse(form, "")?;
+        let is_form = name == FORM && begins_with_parameter(request.body);
+        let form = Params::parse(if is_form { request.body } else { &[] }, "")?;
+        for params in [&form, request.params] {
+            params.allow(&PARAMETERS)?;
+        }
         let mut query = request.params.get("query").to_owned();
         let mut format = request.params.get("format").to_owned();
         match name {
-            "application/x-www-form-urlencoded" => {
+            FORM if is_form => {
                 query = first(form.get("query"), query);
                 format = first(form.get("format"), format);
             }
@@ -70,6 +78,11 @@ impl Ask {
         };
         Ok(Self { query, format, read_only: request.is_get })
     }
+}
+
+fn begins_with_parameter(body: &[u8]) -> bool {
+    let name = body.split(|byte| *byte == b'=').next().unwrap_or_default();
+    PARAMETERS.iter().any(|parameter| parameter.as_bytes() == name)
 }
 
 fn first(one: &str, other: String) -> String {

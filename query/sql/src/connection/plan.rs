@@ -216,12 +216,10 @@ fn simplified(state: &SessionState, expr: Planned, schema: &DFSchema) -> Result<
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let zone = state.config_options().execution.time_zone.as_deref().unwrap_or(UTC);
-    let mut coerced = functions::casts(simplifier.coerce(expr, schema)?, schema, zone)?.data;
-    if let Some(zone) = functions::zone_of(state.config_options()) {
-        coerced = functions::in_zone(coerced, schema, zone)?.data;
-    }
-    Ok(simplifier.simplify(coerced)?)
+    let zone = functions::zone_of(state.config_options());
+    let coerced = functions::casts(simplifier.coerce(expr, schema)?, schema, zone)?.data;
+    let in_zone = functions::in_zone(coerced, schema, zone)?.data;
+    Ok(simplifier.simplify(in_zone)?)
 }
 
 /// Parameters as plans take them.

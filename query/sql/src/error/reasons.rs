@@ -69,7 +69,9 @@ pub(super) fn cast(reason: String) -> SqlError {
         let beyond = *most > 0 && text.trim().parse::<i128>().is_ok_and(|v| v > *most || v < -*most - 1);
         return match *name {
             _ if beyond => SqlError::new(b"22003", format!("value \"{text}\" is out of range for type {name}")),
-            "date" | "timestamp" => SqlError::new(b"22007", format!("invalid input syntax for type {name}: \"{text}\"")),
+            "date" | "timestamp" => {
+                SqlError::new(b"22007", format!("invalid input syntax for type {name}: \"{text}\""))
+            }
             _ => SqlError::new(b"22P02", format!("invalid input syntax for type {name}: \"{text}\"")),
         };
     }

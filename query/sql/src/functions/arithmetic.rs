@@ -5,9 +5,7 @@ use std::sync::Arc;
 use arrow::{
     array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, PrimitiveArray},
     compute::{CastOptions, cast_with_options, kernels::numeric},
-    datatypes::{
-        DataType, Decimal128Type, Field, Float32Type, Float64Type,
-    },
+    datatypes::{DataType, Decimal128Type, Field, Float32Type, Float64Type},
     error::ArrowError,
 };
 use datafusion::{
@@ -129,8 +127,9 @@ fn unknown(op: Op, left: &DataType, right: &DataType) -> Result<()> {
     match (name(left), name(right)) {
         ("", _) | (_, "") => Ok(()),
         (left, right) => Err(to_plan(
-            SqlError::new(b"42883", format!("operator does not exist: {left} {} {right}", op.sign()))
-                .with_hint("No operator matches the given name and argument types. You might need to add explicit type casts."),
+            SqlError::new(b"42883", format!("operator does not exist: {left} {} {right}", op.sign())).with_hint(
+                "No operator matches the given name and argument types. You might need to add explicit type casts.",
+            ),
         )),
     }
 }
@@ -160,9 +159,8 @@ fn text_as(text: &str, number: &DataType) -> Result<ScalarValue> {
         of if of.is_floating() => ("double precision", DataType::Float64),
         _ => ("numeric", DataType::Decimal128(DIGITS, crate::types::NUMERIC_SCALE as i8)),
     };
-    ScalarValue::try_from_string(text.trim().to_owned(), &kind).map_err(|_| {
-        to_plan(SqlError::new(b"22P02", format!("invalid input syntax for type {name}: \"{text}\"")))
-    })
+    ScalarValue::try_from_string(text.trim().to_owned(), &kind)
+        .map_err(|_| to_plan(SqlError::new(b"22P02", format!("invalid input syntax for type {name}: \"{text}\""))))
 }
 
 /// A constant in the type that PostgreSQL gives it: `integer` where it fits, and what [`super::numbers`] says of a numeric.
@@ -423,4 +421,3 @@ fn in_range(value: f64, from_infinity: bool) -> Result<(), ArrowError> {
     }
     Ok(())
 }
-

@@ -16,8 +16,8 @@ use datafusion::{
 use super::{
     interval,
     scalar::{Arg, Call, Scalar, Shape, exactly, with},
-    times::{Zone, from_naive, out_of_range, to_naive, unit_nanos},
 };
+use crate::clock::{Zone, from_naive, out_of_range, to_naive, unit_nanos};
 
 const SHAPES: &[Shape] = &[
     with(&[Arg::Int, Arg::Int], &[Arg::Int]),
@@ -251,7 +251,7 @@ fn wanted(call: &Call<'_>, unit: Option<TimeUnit>, row: usize) -> Result<Option<
         let extra = value(at)?;
         match &extra {
             extra if extra.is_null() => return Ok(None),
-            ScalarValue::Utf8View(Some(text)) => match Zone::known(text) {
+            ScalarValue::Utf8View(Some(text)) => match Zone::named(text) {
                 Some(zone) => wanted.zone = Some(zone),
                 None => wanted.offset = Some(interval::parse(text)?),
             },

@@ -21,10 +21,10 @@ use datafusion::{
     optimizer::AnalyzerRule,
 };
 
-use super::{scalar::PG_TYPE, shown};
+use super::{scalar::PG_TYPE, shown, zoned::zone_of};
 use crate::{
     error::to_plan,
-    types::{PG_TYPMOD, UTC, assign, query_type},
+    types::{PG_TYPMOD, assign, query_type},
 };
 
 /// Puts these casts in. It runs when the types of all expressions are known, casts that nobody wrote among them.
@@ -33,7 +33,7 @@ pub(super) struct PgCasts;
 
 impl AnalyzerRule for PgCasts {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-        let zone = options.execution.time_zone.as_deref().unwrap_or(UTC);
+        let zone = zone_of(options);
         let up = |plan: LogicalPlan| {
             let names = NamePreserver::new(&plan);
             let mut schema = merge_schema(&plan.inputs());
@@ -62,12 +62,14 @@ pub(super) fn named(
         change(expr)?.map_data(|expr| Ok(name.restore(expr)))
     };
     match expr {
-        Expr::GroupingSet(GroupingSet::Rollup(groups)) => {
-            groups.into_iter().map_until_stop_and_collect(one)?.map_data(|all| Ok(Expr::GroupingSet(GroupingSet::Rollup(all))))
-        }
-        Expr::GroupingSet(GroupingSet::Cube(groups)) => {
-            groups.into_iter().map_until_stop_and_collect(one)?.map_data(|all| Ok(Expr::GroupingSet(GroupingSet::Cube(all))))
-        }
+        Expr::GroupingSet(GroupingSet::Rollup(groups)) => groups
+            .into_iter()
+            .map_until_stop_and_collect(one)?
+            .map_data(|all| Ok(Expr::GroupingSet(GroupingSet::Rollup(all)))),
+        Expr::GroupingSet(GroupingSet::Cube(groups)) => groups
+            .into_iter()
+            .map_until_stop_and_collect(one)?
+            .map_data(|all| Ok(Expr::GroupingSet(GroupingSet::Cube(all)))),
         Expr::GroupingSet(GroupingSet::GroupingSets(sets)) => sets
             .into_iter()
             .map_until_stop_and_collect(|set| set.into_iter().map_until_stop_and_collect(one))?
@@ -112,7 +114,7 @@ fn way(from: &Field, to: &Field) -> Option<Way> {
     use DataType as T;
     match (from.data_type(), to.data_type()) {
         (of, T::Int16 | T::Int32 | T::Int64) if of.is_floating() || of.is_decimal() => Some(Way::Assigned),
-        (of, T::List(_) | T::Interval(_)) if is_text(of) => Some(Way::Assigned),
+        (of, T::List(_)) if is_text(of) => Some(Way::Assigned),
         // Functions of texts take bytes as they are.
         (T::Binary | T::LargeBinary | T::BinaryView, of) if is_text(of) && to.metadata().is_empty() => None,
         (of, to) if is_text(to) && shown::is_own(of) => Some(Way::Shown),
@@ -179,7 +181,8 @@ impl PgCast {
         let cut = match self.to.metadata().get(PG_TYPMOD).and_then(|modifier| modifier.parse::<usize>().ok()) {
             Some(modifier) if is_text(self.to.data_type()) => {
                 let texts = strictly(&own, &DataType::Utf8View)?;
-                let short = texts.as_string_view().iter().map(|text| text.map(|t| shortened(t, modifier.saturating_sub(4))));
+                let short =
+                    texts.as_string_view().iter().map(|text| text.map(|t| shortened(t, modifier.saturating_sub(4))));
                 Arc::new(short.collect::<StringViewArray>())
             }
             _ => own,

@@ -1,11 +1,11 @@
-//! Dates and times as PostgreSQL has them: date_trunc in a zone, date_part of all fields, age, make_timestamp, timezone.
+//! Dates and times as PostgreSQL has them: date_trunc in a zone, date_part of all fields, age, timezone.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, IntervalMonthDayNanoArray, TimestampMicrosecondArray},
+    array::{Array, ArrayRef, AsArray, Float64Array, Int64Array, IntervalMonthDayNanoArray, StringViewArray},
     compute::cast,
-    datatypes::{DataType, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit, TimeUnit},
+    datatypes::{DataType, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit},
 };
 use chrono::{Datelike, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike, Utc};
 use datafusion::{
@@ -16,16 +16,15 @@ use datafusion::{
 use super::{
     interval,
     scalar::{Arg, Call, Scalar, Shape, exactly, with},
-    times::{Zone, from_naive, out_of_range, to_naive},
+    time_texts::Zones,
 };
+use crate::clock::{self, from_naive, out_of_range, to_naive};
 
 const TRUNC: &[Shape] = &[with(&[Arg::Text, Arg::Time], &[Arg::Text])];
 const PART: &[Shape] = &[exactly(&[Arg::Text, Arg::Time]), exactly(&[Arg::Text, Arg::Interval])];
 const AGE: &[Shape] = &[with(&[Arg::Time], &[Arg::Time])];
-const MAKE: &[Shape] = &[exactly(&[Arg::Int, Arg::Int, Arg::Int, Arg::Int, Arg::Int, Arg::Float])];
-const ZONED: &[Shape] = &[exactly(&[Arg::Text, Arg::Time])];
+const ZONED: &[Shape] = &[exactly(&[Arg::Text, Arg::Time]), exactly(&[Arg::Interval, Arg::Time])];
 const SPAN: &[Shape] = &[exactly(&[Arg::Interval])];
-const NONE: &[Shape] = &[exactly(&[])];
 
 /// `date_trunc` as DataFusion has it not: in a zone, of decades and longer.
 pub(super) const TRUNC_NAME: &str = "date_trunc_field";
@@ -42,12 +41,11 @@ pub(super) fn renamed(function: &str, field: Option<&str>, args: usize) -> Optio
     };
     match function {
         "date_trunc" => (args > 2 || field.is_some_and(|f| long(&f))).then_some(TRUNC_NAME),
-        "date_part" => field.is_some_and(|f| long(&f) || second(&f)).then_some(PART_NAME),
+        "date_part" => field.is_none_or(|f| long(&f) || second(&f)).then_some(PART_NAME),
         _ => None,
     }
 }
 
-const MICROS: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
 /// The functions of this family.
@@ -55,32 +53,25 @@ pub(super) fn scalars() -> Vec<ScalarUDF> {
     vec![
         trunc_scalar().udf(),
         Scalar::new("age", AGE, |_| Ok(INTERVAL), age).volatile(Volatility::Stable).udf(),
-        Scalar::new("make_timestamp", MAKE, |_| Ok(MICROS), make_timestamp).alias(&["make_timestamptz"]).udf(),
         timezone_scalar().udf(),
         Scalar::new("justify_hours", SPAN, |_| Ok(INTERVAL), |call| justified(call, true, false)).udf(),
         Scalar::new("justify_days", SPAN, |_| Ok(INTERVAL), |call| justified(call, false, true)).udf(),
         Scalar::new("justify_interval", SPAN, |_| Ok(INTERVAL), |call| justified(call, true, true)).udf(),
         Scalar::new(
             "isfinite",
-            const { &[exactly(&[Arg::Time])] },
+            const { &[exactly(&[Arg::Date]), exactly(&[Arg::Time]), exactly(&[Arg::Interval])] },
             |_| Ok(DataType::Boolean),
             |call| {
                 let times = call.array(0)?;
-                let finite = (0..times.len()).map(|row| times.is_valid(row).then_some(true));
+                let is_moment = matches!(times.data_type(), DataType::Timestamp(..));
+                let plain = if is_moment { cast(&times, &DataType::Int64)? } else { Arc::clone(&times) };
+                let plain = plain.as_primitive_opt::<Int64Type>();
+                // The ends of the range stand for infinity.
+                let is_finite = |row| plain.is_none_or(|times| !matches!(times.value(row), i64::MIN | i64::MAX));
+                let finite = (0..times.len()).map(|row| times.is_valid(row).then(|| is_finite(row)));
                 Ok(Arc::new(finite.collect::<arrow::array::BooleanArray>()))
             },
         )
-        .udf(),
-        Scalar::new(
-            "clock_timestamp",
-            NONE,
-            |_| Ok(MICROS),
-            |call| {
-                let now = Utc::now().timestamp_micros();
-                Ok(Arc::new(TimestampMicrosecondArray::from_value(now, call.rows)))
-            },
-        )
-        .volatile(Volatility::Volatile)
         .udf(),
         part_scalar().udf(),
     ]
@@ -116,11 +107,14 @@ pub(super) fn column(times: impl Iterator<Item = Result<Option<NaiveDateTime>>>,
 fn date_trunc(call: &Call<'_>) -> Result<ArrayRef> {
     let (fields, times) = (call.text(0)?, naive(&call.array(1)?)?);
     let zones = if call.len() > 2 { Some(call.text(2)?) } else { None };
+    let mut zones = zones.as_ref().map(Zones::new);
     let row = |(row, time): (usize, Option<NaiveDateTime>)| {
-        let zone = match &zones {
-            Some(zones) if zones.is_null(row) => return Ok(None),
-            Some(zones) => Some(Zone::parse(zones.value(row))?),
+        let zone = match &mut zones {
             None => None,
+            Some(zones) => match zones.of(row)? {
+                None => return Ok(None),
+                zone => zone,
+            },
         };
         let (Some(time), true) = (time, fields.is_valid(row)) else { return Ok(None) };
         let field = fields.value(row).to_ascii_lowercase();
@@ -163,11 +157,12 @@ fn truncate(field: &str, time: NaiveDateTime) -> Result<NaiveDateTime> {
 /// A field of a time as a number; the fields that DataFusion's `date_part` lacks among them.
 fn date_part(call: &Call<'_>) -> Result<ArrayRef> {
     let (fields, array) = (call.text(0)?, call.array(1)?);
-    if let Some(spans) = array.as_primitive_opt::<IntervalMonthDayNanoType>() {
+    if matches!(array.data_type(), DataType::Interval(_) | DataType::Duration(_)) {
+        let spans = clock::spans(&array)?;
         let row = |(field, span): (Option<&str>, Option<IntervalMonthDayNano>)| {
             field.zip(span).map(|(field, span)| part_of_span(&field.to_ascii_lowercase(), span)).transpose()
         };
-        return Ok(Arc::new(fields.iter().zip(spans).map(row).collect::<Result<Float64Array>>()?));
+        return Ok(Arc::new(fields.iter().zip(&spans).map(row).collect::<Result<Float64Array>>()?));
     }
     let times = naive(&array)?;
     let row = |(field, time): (Option<&str>, Option<NaiveDateTime>)| {
@@ -213,8 +208,20 @@ fn part(field: &str, time: NaiveDateTime) -> Result<f64> {
 /// A field of an interval: what it is beside the greater fields.
 fn part_of_span(field: &str, span: IntervalMonthDayNano) -> Result<f64> {
     let seconds = (span.nanoseconds % 60_000_000_000) as f64 / 1e9;
+    let minutes = span.nanoseconds / 60_000_000_000;
     let years = span.months / 12;
     Ok(match field {
+        "year" | "years" => f64::from(years),
+        "quarter" => f64::from(span.months % 12 / 3 + 1),
+        "month" | "months" => f64::from(span.months % 12),
+        "day" | "days" => f64::from(span.days),
+        "hour" | "hours" => (minutes / 60) as f64,
+        "minute" | "minutes" => (minutes % 60) as f64,
+        // A year has 365.25 days, and a month that is left 30.
+        "epoch" => {
+            let days = f64::from(years) * 365.25 + f64::from(span.months % 12 * 30) + f64::from(span.days);
+            days * 86_400.0 + span.nanoseconds as f64 / 1e9
+        }
         "second" | "seconds" => seconds,
         "millisecond" | "milliseconds" => seconds * 1e3,
         "microsecond" | "microseconds" => seconds * 1e6,
@@ -263,26 +270,6 @@ fn between(to: NaiveDateTime, from: NaiveDateTime) -> IntervalMonthDayNano {
     IntervalMonthDayNano::new(months as i32, days, clock)
 }
 
-fn make_timestamp(call: &Call<'_>) -> Result<ArrayRef> {
-    let fields: Vec<Int64Array> = (0..5).map(|at| call.int(at)).collect::<Result<_>>()?;
-    let seconds = call.float(5)?;
-    let row = |row: usize| {
-        let values: Option<Vec<i64>> = fields.iter().map(|f| f.is_valid(row).then(|| f.value(row))).collect();
-        let Some((values, true)) = values.map(|values| (values, seconds.is_valid(row))) else { return Ok(None) };
-        let seconds = seconds.value(row);
-        let small = |at: usize| u32::try_from(values[at]).unwrap_or(u32::MAX);
-        let date = i32::try_from(values[0]).ok().and_then(|year| NaiveDate::from_ymd_opt(year, small(1), small(2)));
-        let time = date.and_then(|date| date.and_hms_opt(small(3), small(4), 0));
-        match time {
-            Some(time) if (0.0..=60.0).contains(&seconds) => {
-                Ok(time.checked_add_signed(TimeDelta::microseconds((seconds * 1e6).round() as i64)))
-            }
-            _ => exec_err!("date/time field value out of range: {values:?} {seconds}"),
-        }
-    };
-    column((0..call.rows).map(row), &MICROS)
-}
-
 fn zoned_type(args: &[DataType]) -> Result<DataType> {
     match &args[1] {
         DataType::Timestamp(unit, Some(_)) => Ok(DataType::Timestamp(*unit, None)),
@@ -293,15 +280,33 @@ fn zoned_type(args: &[DataType]) -> Result<DataType> {
 
 /// `time AT TIME ZONE zone`: a moment's clock in a zone, or the moment at which a zone's clock shows a time.
 fn timezone(call: &Call<'_>) -> Result<ArrayRef> {
-    let (zones, array) = (call.text(0)?, call.array(1)?);
+    let (zones, array) = (call.array(0)?, call.array(1)?);
+    let zones = match zones.as_string_view_opt() {
+        Some(zones) => zones.clone(),
+        None => offsets(&zones)?,
+    };
     let moment = matches!(array.data_type(), DataType::Timestamp(_, Some(_)));
-    let row = |(zone, time): (Option<&str>, Option<NaiveDateTime>)| {
-        let Some((zone, time)) = zone.zip(time) else { return Ok(None) };
-        let zone = Zone::parse(zone)?;
+    let mut zones = Zones::new(&zones);
+    let row = |(row, time): (usize, Option<NaiveDateTime>)| {
+        let Some((zone, time)) = zones.of(row)?.zip(time) else { return Ok(None) };
         let shifted = if moment { zone.local(time) } else { zone.utc(time) };
         shifted.ok_or_else(out_of_range).map(Some)
     };
-    column(zones.iter().zip(naive(&array)?).map(row), call.returns)
+    column(naive(&array)?.into_iter().enumerate().map(row), call.returns)
+}
+
+/// The zones that are these intervals before Greenwich, as statements write them: with the offset to the west.
+fn offsets(spans: &ArrayRef) -> Result<StringViewArray> {
+    let row = |span: Option<IntervalMonthDayNano>| {
+        let Some(span) = span else { return Ok(None) };
+        let minutes = span.nanoseconds / 60_000_000_000;
+        if span.months != 0 || span.days != 0 || minutes.abs() >= 16 * 60 {
+            return exec_err!("interval time zone must be hours and minutes");
+        }
+        let sign = if minutes > 0 { '-' } else { '+' };
+        Ok(Some(format!("{sign}{:02}:{:02}", minutes.abs() / 60, minutes.abs() % 60)))
+    };
+    clock::spans(spans)?.iter().map(row).collect()
 }
 
 fn justified(call: &Call<'_>, hours: bool, days: bool) -> Result<ArrayRef> {

@@ -2,9 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{
-    Expr, Ident, Select, SelectItem, TableFactor, VisitorMut,
-};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, Select, SelectItem, TableFactor, VisitorMut};
 
 use super::rewrite::name_of;
 use crate::parse::{ident, quoted, walk_mut};
@@ -43,7 +41,8 @@ fn alias_of(factor: &TableFactor) -> Option<String> {
         | TableFactor::Function { name, alias: Some(alias), .. } => (name, alias),
         _ => return None,
     };
-    let elements = ["jsonb_array_elements", "json_array_elements", "jsonb_array_elements_text", "json_array_elements_text"];
+    let elements =
+        ["jsonb_array_elements", "json_array_elements", "jsonb_array_elements_text", "json_array_elements_text"];
     let of_elements = elements.contains(&name_of(name).as_str());
     (of_elements && alias.columns.is_empty()).then(|| ident(&alias.name))
 }

@@ -1,10 +1,9 @@
-//! Intervals: from PostgreSQL's text, added to points in time, multiplied and divided by numbers.
+//! Intervals: added to points in time, multiplied and divided by numbers.
 
 use std::sync::Arc;
 
 use arrow::{
-    array::{ArrayRef, AsArray, IntervalMonthDayNanoArray},
-    compute::kernels::cast_utils::parse_interval_month_day_nano,
+    array::{ArrayRef, AsArray, Decimal128Array, IntervalMonthDayNanoArray},
     datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit},
 };
 use chrono::{Datelike, Days, Months, NaiveDate, NaiveDateTime, TimeDelta};
@@ -13,22 +12,19 @@ use datafusion::{
     logical_expr::ScalarUDF,
 };
 
-use super::{
-    datetime::naive,
-    scalar::{Arg, Call, Scalar, Shape, exactly},
-};
-use crate::types::interval_text::parse_interval;
+use super::scalar::{Arg, Call, Scalar, Shape, exactly};
+use crate::{clock, error::SqlError};
 
-const DAY: i128 = 86_400_000_000_000;
+pub(super) const DAY: i128 = 86_400_000_000_000;
 const DAYS_PER_MONTH: f64 = 30.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
 
 const BY_NUMBER: &[Shape] = &[exactly(&[Arg::Interval, Arg::Float])];
-const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
+pub(super) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
 /// The functions that operators are planned as.
 pub(super) fn scalars() -> Vec<ScalarUDF> {
-    vec![times().udf(), divided().udf(), between().udf()]
+    vec![times().udf(), divided().udf(), length().udf()]
 }
 
 /// An interval by a number.
@@ -47,20 +43,17 @@ pub(super) const fn divided() -> Scalar {
     Scalar::new("interval_divided", BY_NUMBER, |_| Ok(INTERVAL), eval)
 }
 
-/// The time between two moments, in days and a rest.
-pub(super) const fn between() -> Scalar {
-    Scalar::new("time_between", const { &[exactly(&[Arg::Time, Arg::Time])] }, |_| Ok(INTERVAL), |call| {
-        let (ends, starts) = (naive(&call.array(0)?)?, naive(&call.array(1)?)?);
-        let row = |(end, start): (Option<NaiveDateTime>, Option<NaiveDateTime>)| {
-            let Some((end, start)) = end.zip(start) else { return Ok(None) };
-            let span = end.signed_duration_since(start);
-            let days = span.num_days();
-            let rest = (span - TimeDelta::days(days)).num_nanoseconds();
-            let span = i32::try_from(days).ok().zip(rest).map(|(days, rest)| IntervalMonthDayNano::new(0, days, rest));
-            span.ok_or_else(|| exec_datafusion_err!("interval out of range")).map(Some)
+/// What intervals are compared by: their nanoseconds, a month having 30 days.
+pub(super) const fn length() -> Scalar {
+    let eval = |call: &Call<'_>| {
+        let spans = clock::spans(&call.array(0)?)?;
+        let length = |span: IntervalMonthDayNano| {
+            (i128::from(span.months) * 30 + i128::from(span.days)) * DAY + i128::from(span.nanoseconds)
         };
-        Ok(Arc::new(ends.into_iter().zip(starts).map(row).collect::<Result<IntervalMonthDayNanoArray>>()?))
-    })
+        let lengths: Decimal128Array = spans.iter().map(|span| span.map(length)).collect();
+        Ok(Arc::new(lengths.with_precision_and_scale(38, 0)?) as ArrayRef)
+    };
+    Scalar::new("interval_length", const { &[exactly(&[Arg::Any])] }, |_| Ok(DataType::Decimal128(38, 0)), eval)
 }
 
 fn by_number(call: &Call<'_>, apply: fn(f64, f64) -> f64) -> Result<ArrayRef> {
@@ -97,30 +90,10 @@ fn scaled(span: IntervalMonthDayNano, by: impl Fn(f64) -> f64) -> Option<Interva
 
 /// Parses an interval, also in the ways dashboards write it: `60.000s`, `5m`, `1h`, `1d`, `30 seconds`.
 pub(super) fn parse(text: &str) -> Result<IntervalMonthDayNano> {
-    let trimmed = text.trim();
-    let split = trimmed.find(|c: char| !(c.is_ascii_digit() || matches!(c, '.' | '-' | '+'))).unwrap_or(trimmed.len());
-    let (number, unit) = trimmed.split_at(split);
-    // A lone `m` is minutes to dashboards and to PostgreSQL; months are `mon`.
-    let unit = match unit.trim() {
-        "ns" => Some("nanosecond"),
-        "us" => Some("microsecond"),
-        "ms" => Some("millisecond"),
-        "s" => Some("second"),
-        "m" => Some("minute"),
-        "h" => Some("hour"),
-        "d" => Some("day"),
-        "w" => Some("week"),
-        "y" => Some("year"),
-        _ => None,
-    };
-    let parsed = match unit {
-        Some(unit) if !number.is_empty() => parse_interval_month_day_nano(&format!("{number} {unit}")),
-        _ => parse_interval_month_day_nano(trimmed),
-    };
-    match parsed.ok().or_else(|| parse_interval(trimmed)) {
-        Some(parsed) => Ok(parsed),
-        None => exec_err!("invalid input syntax for type interval: \"{text}\""),
-    }
+    clock::parse_interval(text).ok_or_else(|| {
+        let short: String = text.chars().take(100).collect();
+        SqlError::new(b"22007", format!("invalid input syntax for type interval: \"{short}\"")).into()
+    })
 }
 
 /// An interval's length in nanoseconds, when it has no months; days are of 24 hours.

@@ -15,6 +15,7 @@ mod ddsketch;
 mod elements;
 mod exact;
 mod extension;
+mod from_char;
 mod funnels;
 mod gapfill;
 mod gapfill_exec;
@@ -22,7 +23,7 @@ mod hll;
 mod interval;
 pub mod json;
 mod lateral;
-mod literals;
+mod make;
 mod numbers;
 mod planner;
 mod quantiles;
@@ -33,11 +34,12 @@ mod series;
 mod sessions;
 mod shown;
 mod sketches;
+mod spans;
 mod spelling;
 mod stats;
 mod t_test;
 mod text;
-mod times;
+mod time_texts;
 mod to_char;
 mod top_k;
 mod totals;
@@ -57,7 +59,7 @@ use datafusion::{
 
 use crate::error::Result;
 pub(crate) use casts::casts;
-pub(crate) use zoned::{IN_UTC, in_zone, zone_of};
+pub(crate) use zoned::{IN_UTC, in_zone, texts_of_times, zone_of};
 
 /// Makes all functions known to a context. It is called once; sessions share what it registered.
 ///
@@ -71,9 +73,11 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     let state = ctx.state_ref();
     let mut state = state.write();
     let scalars = [
-        vec![asof::scalar(), to_char::scalar(), trunc::scalar()],
+        vec![asof::scalar(), series::scalar(), series::zoned().udf(), to_char::scalar(), trunc::scalar()],
         datetime::scalars(),
         text::scalars(),
+        from_char::scalars(),
+        make::scalars(),
         bucket::scalars(),
         gapfill::scalars(),
         json::builders(),
@@ -82,10 +86,11 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         stats::scalars(),
         vectors::scalars(),
         vec![to_char::zoned().udf(), json::jsonb_comparable().udf()],
+        spans::scalars(),
+        time_texts::scalars(),
         zoned::scalars(),
         interval::scalars(),
         rounding::scalars(),
-        series::scalars(),
         spelling::scalars(),
     ];
     let uuid =
@@ -118,12 +123,16 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     state.register_expr_planner(Arc::new(planner::Planner))?;
     state.add_analyzer_rule(Arc::new(casts::PgCasts));
     state.add_analyzer_rule(Arc::new(zoned::SessionZone));
-    state.add_analyzer_rule(Arc::new(literals::TimeLiterals));
     state.add_analyzer_rule(Arc::new(lateral::LateralRule));
     state.add_analyzer_rule(Arc::new(gapfill::GapFillRule));
     state.add_analyzer_rule(Arc::new(asof::AsofRule));
-    *state =
-        SessionStateBuilder::new_from_existing(state.clone()).with_query_planner(Arc::new(extension::Planner)).build();
+    // Before DataFusion's own.
+    let mut rules = state.analyzer().rules.clone();
+    rules.insert(0, Arc::new(spans::SpanTexts));
+    *state = SessionStateBuilder::new_from_existing(state.clone())
+        .with_analyzer_rules(rules)
+        .with_query_planner(Arc::new(extension::Planner))
+        .build();
     Ok(())
 }
 

@@ -6,8 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query, SelectItem, SetExpr,
-    TableFactor, UnaryOperator, Value, VisitorMut,
+    BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query,
+    SelectItem, SetExpr, TableFactor, UnaryOperator, Value, VisitorMut,
 };
 
 use super::{exact::DIGITS, rewrite::name_of};
@@ -15,8 +15,23 @@ use crate::parse::parse_expr;
 
 /// Functions whose results are of the types of all their arguments.
 const OF_ALL: &[&str] = &[
-    "coalesce", "nullif", "greatest", "least", "sum", "avg", "min", "max", "array_agg", "abs", "sign", "mod", "div",
-    "pg_typeof", "bit_and", "bit_or", "bit_xor",
+    "coalesce",
+    "nullif",
+    "greatest",
+    "least",
+    "sum",
+    "avg",
+    "min",
+    "max",
+    "array_agg",
+    "abs",
+    "sign",
+    "mod",
+    "div",
+    "pg_typeof",
+    "bit_and",
+    "bit_or",
+    "bit_xor",
 ];
 /// Functions whose results are numerics where their first argument is one.
 const OF_FIRST: &[&str] = &["round", "trunc", "ceil", "ceiling", "floor"];
@@ -56,8 +71,10 @@ impl VisitorMut for Numbers {
             }
             Expr::Cast { expr: inner, data_type, .. } => {
                 // A text that becomes a numeric without a scale keeps its digits.
-                if matches!(data_type, DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None))
-                    && let Some(text) = written(inner)
+                if matches!(
+                    data_type,
+                    DataType::Numeric(ExactNumberInfo::None) | DataType::Decimal(ExactNumberInfo::None)
+                ) && let Some(text) = written(inner)
                     && let Some((digits, scale)) = shape(&text)
                 {
                     replace(expr, &format!("arrow_cast('{}', 'Decimal128({digits}, {scale})')", plain(&text)));
@@ -195,7 +212,8 @@ fn written(expr: &Expr) -> Option<String> {
         && let Value::SingleQuotedString(text) = &value.value
     {
         let digits = text.trim().strip_prefix('-').unwrap_or(text.trim());
-        let plain = digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') && digits.bytes().any(|b| b.is_ascii_digit());
+        let plain =
+            digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') && digits.bytes().any(|b| b.is_ascii_digit());
         return (plain && digits.matches('.').count() < 2).then(|| text.trim().to_owned());
     }
     number(expr).map(|(text, _)| text)
@@ -245,7 +263,9 @@ mod tests {
         {
             assert_eq!(shape(text), Some((digits, scale)), "{text}");
         }
-        for (text, without) in [("1e3", "1000"), ("-12.5e-1", "-1.25"), ("1.5e-3", "0.0015"), ("1.5e1", "15"), ("2", "2")] {
+        for (text, without) in
+            [("1e3", "1000"), ("-12.5e-1", "-1.25"), ("1.5e-3", "0.0015"), ("1.5e1", "15"), ("2", "2")]
+        {
             assert_eq!(plain(text), without);
         }
         assert_eq!(shape("1e400"), None);

@@ -9,14 +9,15 @@ use std::{
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::{
     common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err, tree_node::TreeNode},
-    functions_nested::expr_fn::array_to_string,
     functions_aggregate::{
         array_agg::array_agg_udaf,
         bool_and_or::bool_and_udaf,
         first_last::{first_value_udaf, last_value_udaf},
     },
+    functions_nested::expr_fn::array_to_string,
     logical_expr::{
-        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GetFieldAccess, Signature, Volatility, cast,
+        Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GetFieldAccess, Operator, Signature,
+        Volatility, binary_expr, cast,
         expr::{AggregateFunction, Placeholder},
         function::AccumulatorArgs,
         planner::{ExprPlanner, PlannerResult, RawAggregateExpr, RawBinaryExpr, RawFieldAccessExpr},
@@ -24,7 +25,7 @@ use datafusion::{
     sql::sqlparser::ast::BinaryOperator,
 };
 
-use super::{arithmetic, interval, json, scalar::PG_TYPE, unknown, vectors};
+use super::{arithmetic, interval, json, scalar::PG_TYPE, spans, unknown, vectors};
 
 /// Aggregates that [`Planner`] replaces, so that none is ever executed.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -124,24 +125,19 @@ fn days(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Op
         (BinaryOperator::Plus, of, DataType::Date32) if of.is_integer() => {
             Some(cast(cast(left.clone() + number(right), DataType::Int32), DataType::Date32))
         }
-        _ => None,
-    }
-}
-
-/// What gives moments or is between them: a date and an interval give a timestamp, two timestamps days and a rest.
-fn moments(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
-    let (of_left, of_right) = (left.get_type(schema).ok()?, right.get_type(schema).ok()?);
-    let midnight = |e: &Expr| cast(e.clone(), DataType::Timestamp(TimeUnit::Microsecond, None));
-    match (op, of_left, of_right) {
-        (BinaryOperator::Plus, DataType::Date32, DataType::Interval(_)) => Some(midnight(left) + right.clone()),
-        (BinaryOperator::Minus, DataType::Date32, DataType::Interval(_)) => Some(midnight(left) - right.clone()),
-        (BinaryOperator::Plus, DataType::Interval(_), DataType::Date32) => Some(midnight(right) + left.clone()),
-        (BinaryOperator::Minus, DataType::Timestamp(..), DataType::Timestamp(..)) => {
-            Some(interval::between().udf().call(vec![left.clone(), right.clone()]))
+        // A date and an interval make a timestamp, whatever the interval.
+        (BinaryOperator::Plus | BinaryOperator::Minus, DataType::Date32, DataType::Interval(_)) => {
+            let op = if *op == BinaryOperator::Plus { Operator::Plus } else { Operator::Minus };
+            Some(binary_expr(cast(left.clone(), TIMESTAMP), op, right.clone()))
+        }
+        (BinaryOperator::Plus, DataType::Interval(_), DataType::Date32) => {
+            Some(cast(right.clone(), TIMESTAMP) + left.clone())
         }
         _ => None,
     }
 }
+
+const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Microsecond, None);
 
 /// An interval multiplied or divided by a number. A parameter of no type is the number.
 fn scaled(op: &BinaryOperator, left: &Expr, right: &Expr, schema: &DFSchema) -> Option<Expr> {
@@ -185,7 +181,8 @@ fn joined(mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> 
         Some(filter) => filter.and(known),
         None => known,
     };
-    let texts = AggregateFunction::new_udf(array_agg_udaf(), vec![value], false, Some(Box::new(known)), raw.order_by, None);
+    let texts =
+        AggregateFunction::new_udf(array_agg_udaf(), vec![value], false, Some(Box::new(known)), raw.order_by, None);
     let joined = array_to_string(Expr::AggregateFunction(texts), separator);
     Ok(PlannerResult::Planned(joined))
 }
@@ -237,13 +234,11 @@ impl ExprPlanner for Planner {
         let RawBinaryExpr { op, left, right } = raw;
         let (left, right) = unknown::adopted(&op, left, right, schema)?;
         let (left, right) = compared(&op, left, right, schema);
+        let (left, right) = spans::operands(&op, left, right, schema)?;
         let (left, right) = match arithmetic::plan(&op, left, right, schema)? {
             arithmetic::Outcome::Planned(planned) => return Ok(PlannerResult::Planned(planned)),
             arithmetic::Outcome::Other(left, right) => (left, right),
         };
-        if let Some(planned) = moments(&op, &left, &right, schema) {
-            return Ok(PlannerResult::Planned(planned));
-        }
         if let Some(planned) = days(&op, &left, &right, schema) {
             return Ok(PlannerResult::Planned(planned));
         }

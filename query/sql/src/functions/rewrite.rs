@@ -6,16 +6,18 @@ use datafusion::{
     common::{DataFusionError, Result, not_impl_err, plan_datafusion_err, plan_err},
     sql::sqlparser::{
         ast::{
-            DataType, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, Query,
-            Select, SelectItem, Statement, TableAlias, TableAliasColumnDef, TableFactor, TableWithJoins, TypedString,
-            Value, Visitor, VisitorMut,
+            BinaryOperator, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
+            FunctionArguments, Ident, Interval, ObjectName, Query, Select, SelectItem, Statement, TableAlias,
+            TableAliasColumnDef, TableFactor, TableWithJoins, TypedString, UnaryOperator, Value, Visitor, VisitorMut,
         },
         dialect::PostgreSqlDialect,
         parser::Parser,
     },
 };
 
-use super::{asof, balance, datetime, elements, numbers::Numbers, series, spelling, using};
+use super::{
+    asof, balance, datetime, elements, from_char, interval, make, numbers::Numbers, series, spelling, time_texts, using,
+};
 use crate::parse::{walk, walk_mut};
 
 /// Rewrites a statement in place.
@@ -32,7 +34,7 @@ struct Rows {
     /// Its columns: a name, or none when the column is named by the function or its alias; and the function that returns
     /// the column's values as a list.
     columns: &'static [(Option<&'static str>, &'static str)],
-    /// Whether DataFusion has it as a table function of constants.
+    /// Whether DataFusion has it as a table function of numbers.
     table_function: bool,
 }
 
@@ -49,7 +51,7 @@ fn rows_of(name: &str) -> Option<Rows> {
         "string_to_table" => &[(None, "string_to_array")],
         "regexp_matches" => &[(None, "regexp_matches_list")],
         "generate_subscripts" => &[(None, "generate_subscripts_list")],
-        "generate_series" => &[(None, "generate_series")],
+        "generate_series" => &[(None, series::NAME)],
         _ => return None,
     };
     Some(Rows { columns, table_function: name == "generate_series" })
@@ -113,6 +115,15 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
         Expr::Function(function) => {
             let name = name_of(&function.name);
             refuse(&name)?;
+            let args = match &mut function.args {
+                FunctionArguments::List(list) if name == "make_interval" => return make::place_arguments(list),
+                FunctionArguments::List(list) => list.args.as_slice(),
+                _ => &[],
+            };
+            if let Some(clock) = clock_of(&name, args) {
+                *expr = expression(clock)?;
+                return Ok(());
+            }
             let FunctionArguments::List(list) = &function.args else { return Ok(()) };
             let field = match list.args.first() {
                 Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Value(value)))) => match &value.value {
@@ -121,13 +132,23 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
                 },
                 _ => None,
             };
-            if let Some(renamed) = datetime::renamed(&name, field, list.args.len()) {
+            let renamed = datetime::renamed(&name, field, list.args.len());
+            if let Some(renamed) = renamed.or_else(|| from_char::renamed(&name, list.args.len())) {
                 function.name = ObjectName::from(vec![Ident::new(renamed)]);
+            } else if name == "date_part" {
+                *expr = as_float(expr)?;
             }
         }
         Expr::Extract { field, expr: of, .. } => {
             *expr = spelling::extracted(&field.to_string(), of)?;
         }
+        Expr::Interval(interval) => canonical(interval)?,
+        Expr::UnaryOp { op: UnaryOperator::Minus, expr: of } if matches!(**of, Expr::Interval(_)) => {
+            let Expr::Interval(mut interval) = std::mem::replace(&mut **of, expression("NULL")?) else { return Ok(()) };
+            negate(&mut interval)?;
+            *expr = Expr::Interval(interval);
+        }
+        Expr::BinaryOp { left, op: BinaryOperator::Overlaps, right } => *expr = overlaps(left, right)?,
         Expr::AtTimeZone { timestamp, time_zone } => {
             *expr = expression(&format!("timezone({time_zone}, {timestamp})"))?
         }
@@ -147,6 +168,64 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
         }
         _ => {}
     }
+    Ok(())
+}
+
+/// What a function that tells the time is in DataFusion's words. Digits of seconds beside it do not count.
+fn clock_of(name: &str, args: &[FunctionArg]) -> Option<&'static str> {
+    match (name, args) {
+        ("statement_timestamp" | "transaction_timestamp", []) | ("current_timestamp", [_]) => Some("now()"),
+        ("localtimestamp", _) => Some("CAST(now() AS TIMESTAMP)"),
+        ("localtime" | "current_time", _) => Some("CAST(now() AS TIME)"),
+        _ => None,
+    }
+}
+
+/// Takes an interval that is in DataFusion's words back.
+fn negate(interval: &mut Interval) -> Result<()> {
+    let Expr::Value(value) = &mut *interval.value else { return Ok(()) };
+    let Value::SingleQuotedString(text) = &mut value.value else { return Ok(()) };
+    let negated = interval::negated(interval::parse(text)?);
+    let negated = negated.ok_or_else(|| plan_datafusion_err!("interval out of range: {text}"))?;
+    *text = time_texts::canonical(negated);
+    Ok(())
+}
+
+/// Whether two periods of time have a moment in common: each from one of its times up to the other, which may be told as an
+/// interval from the first.
+fn overlaps(left: &Expr, right: &Expr) -> Result<Expr> {
+    let period = |expr: &Expr| match expr {
+        Expr::Tuple(ends) if ends.len() == 2 => {
+            let (start, end) = (&ends[0], &ends[1]);
+            let is_length = matches!(end, Expr::Interval(_) | Expr::Cast { data_type: DataType::Interval { .. }, .. });
+            let end = if is_length { format!("({start} + {end})") } else { end.to_string() };
+            Ok((format!("least({start}, {end})"), format!("greatest({start}, {end})")))
+        }
+        _ => plan_err!("OVERLAPS takes two pairs of times"),
+    };
+    let ((start, end), (other_start, other_end)) = (period(left)?, period(right)?);
+    expression(&format!("({start} = {other_start} OR ({start} < {other_end} AND {other_start} < {end}))"))
+}
+
+/// A part of a time as PostgreSQL tells it: a number that is divided as such.
+fn as_float(part: &Expr) -> Result<Expr> {
+    expression(&format!("CAST({part} AS DOUBLE PRECISION)"))
+}
+
+/// Puts an interval's text in words that DataFusion's planner reads as PostgreSQL read the text.
+fn canonical(interval: &mut Interval) -> Result<()> {
+    let Expr::Value(value) = &mut *interval.value else { return Ok(()) };
+    let (Value::SingleQuotedString(text) | Value::Number(text, _)) = &value.value else { return Ok(()) };
+    let (first, last) = (interval.leading_field.take(), interval.last_field.take());
+    let is_number = text.trim().parse::<f64>().is_ok();
+    let text = match (first, last) {
+        (Some(DateTimeField::Minute), Some(DateTimeField::Second)) if text.matches(':').count() == 1 => {
+            format!("0:{}", text.trim())
+        }
+        (Some(unit), None) | (Some(_), Some(unit)) if is_number => format!("{text} {unit}"),
+        _ => text.clone(),
+    };
+    value.value = Value::SingleQuotedString(time_texts::canonical(interval::parse(&text)?));
     Ok(())
 }
 
@@ -191,13 +270,7 @@ fn select_list(select: &mut Select) -> Result<()> {
         }
         let mut call = function.clone();
         call.name = ObjectName::from(vec![Ident::new(*list)]);
-        let mut text = call.to_string();
-        if rows.table_function
-            && let FunctionArguments::List(args) = &call.args
-        {
-            text = series::call(&args.args);
-        }
-        let expr = expression(&json_typed(&name, format!("unnest({text})"), "value"))?;
+        let expr = expression(&json_typed(&name, format!("unnest({call})"), "value"))?;
         *item = SelectItem::ExprWithAlias { expr, alias: alias.unwrap_or_else(|| Ident::new(name)) };
     }
     Ok(())
@@ -227,22 +300,15 @@ fn factor(factor: &mut TableFactor) -> Result<()> {
         return unnest(arrays, alias.take(), ordinality).map(|new| *factor = new);
     }
     let Some(rows) = rows_of(&name) else { return Ok(()) };
-    if rows.table_function && !series::is_of_numbers(&args) {
-        let list = series::call(&args);
-        let alias = named(alias.take(), &name, 1);
-        return lateral(&[(None, list)], Some(alias), ordinality).map(|new| *factor = new);
-    }
-    if rows.table_function {
-        if !ordinality && !args.iter().any(has_names) {
-            // The column has the name of the table.
-            let named = named(alias.take(), &name, 1);
-            match factor {
-                TableFactor::Table { alias, args: Some(own), .. } => (*alias, own.args) = (Some(named), args),
-                TableFactor::Function { alias, args: own, .. } => (*alias, *own) = (Some(named), args),
-                _ => {}
-            }
-            return Ok(());
+    if rows.table_function && !ordinality && !args.iter().any(is_other) {
+        // The column has the name of the table.
+        let named = named(alias.take(), &name, 1);
+        match factor {
+            TableFactor::Table { alias, args: Some(own), .. } => (*alias, own.args) = (Some(named), args),
+            TableFactor::Function { alias, args: own, .. } => (*alias, *own) = (Some(named), args),
+            _ => {}
         }
+        return Ok(());
     }
     let args = args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let lists: Vec<(Option<&str>, String)> =
@@ -291,7 +357,7 @@ fn lateral_of(
     let mut columns: Vec<String> = lists.iter().enumerate().map(column).collect();
     if ordinality {
         let Some((_, list)) = lists.first() else { return plan_err!("WITH ORDINALITY of nothing") };
-        columns.push(format!("unnest(generate_series(1, cardinality({list}))) AS ordinality"));
+        columns.push(format!("unnest(generate_series_list(1, cardinality({list}))) AS ordinality"));
         if let Some(alias) = &mut alias
             && alias.columns.len() == lists.len()
         {
@@ -319,6 +385,27 @@ fn named(alias: Option<TableAlias>, function: &str, columns: usize) -> TableAlia
     alias
 }
 
+/// Ends at the first of what is no number, nor made of numbers.
+struct Others;
+
+impl Visitor for Others {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Value(value) if matches!(value.value, Value::Number(..)) => ControlFlow::Continue(()),
+            Expr::UnaryOp { .. } | Expr::BinaryOp { .. } | Expr::Nested(_) => ControlFlow::Continue(()),
+            _ => ControlFlow::Break(()),
+        }
+    }
+}
+
+/// Whether an argument is anything but a number that is told.
+fn is_other(arg: &FunctionArg) -> bool {
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else { return true };
+    walk(expr, &mut Others).is_break()
+}
+
 /// Ends at the first name of a column, and at what may have one.
 struct Names;
 
@@ -331,12 +418,6 @@ impl Visitor for Names {
             _ => ControlFlow::Continue(()),
         }
     }
-}
-
-/// Whether an argument may name columns.
-fn has_names(arg: &FunctionArg) -> bool {
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(expr)) = arg else { return true };
-    names_columns(expr)
 }
 
 /// Whether an expression may name columns.

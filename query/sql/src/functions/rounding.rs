@@ -99,7 +99,9 @@ impl ScalarUDFImpl for Rounding {
 
     fn return_type(&self, args: &[DataType]) -> Result<DataType> {
         Ok(match args.first() {
-            Some(DataType::Decimal128(_, scale)) => DataType::Decimal128(DIGITS, if args.len() > 1 { *scale } else { 0 }),
+            Some(DataType::Decimal128(_, scale)) => {
+                DataType::Decimal128(DIGITS, if args.len() > 1 { *scale } else { 0 })
+            }
             _ => DataType::Float64,
         })
     }

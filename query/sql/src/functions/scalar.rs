@@ -7,7 +7,7 @@ use std::{
 };
 
 use arrow::{
-    array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, StringViewArray},
+    array::{ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, IntervalMonthDayNanoArray, StringViewArray},
     datatypes::{DataType, Field, FieldRef, Float64Type, Int64Type, IntervalUnit, TimeUnit},
 };
 use datafusion::{
@@ -16,6 +16,9 @@ use datafusion::{
         ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
     },
 };
+
+use super::interval;
+use crate::{clock, types::UTC};
 
 /// The key of a field's metadata that names its PostgreSQL type where Arrow's does not tell it.
 pub(super) const PG_TYPE: &str = "pg_type";
@@ -37,10 +40,14 @@ pub(super) enum Arg {
     Bytes,
     /// A point in time, of any unit; dates and text become nanoseconds.
     Time,
+    /// A timestamp as it is; dates and text become moments of microseconds.
+    Moment,
     /// A date as it is.
     Date,
     /// An interval, or its text.
     Interval,
+    /// An interval or the time between two times, as it is.
+    Span,
     /// A list of floats.
     Floats,
     /// A list of texts.
@@ -68,12 +75,21 @@ impl Arg {
                 T::Date32 | T::Date64 => Some(T::Timestamp(TimeUnit::Nanosecond, None)),
                 _ => text.then_some(T::Timestamp(TimeUnit::Nanosecond, None)),
             },
+            Self::Moment => match given {
+                T::Timestamp(..) => Some(given.clone()),
+                _ => (text || matches!(given, T::Date32))
+                    .then_some(T::Timestamp(TimeUnit::Microsecond, Some(UTC.into()))),
+            },
             Self::Date => matches!(given, T::Date32).then_some(T::Date32),
             Self::Interval => (text || matches!(given, T::Interval(_) | T::Duration(_))).then_some(if text {
                 T::Utf8View
             } else {
                 T::Interval(IntervalUnit::MonthDayNano)
             }),
+            Self::Span => match given {
+                T::Duration(_) => Some(given.clone()),
+                _ => matches!(given, T::Interval(_)).then_some(T::Interval(IntervalUnit::MonthDayNano)),
+            },
             Self::Floats => match given {
                 T::List(of) | T::LargeList(of) | T::FixedSizeList(of, _)
                     if of.data_type().is_numeric() || of.data_type().is_null() =>
@@ -104,9 +120,9 @@ impl Arg {
             Self::Float => "number",
             Self::Text => "text",
             Self::Bytes => "bytea",
-            Self::Time => "timestamp",
+            Self::Time | Self::Moment => "timestamp",
             Self::Date => "date",
-            Self::Interval => "interval",
+            Self::Interval | Self::Span => "interval",
             Self::Floats => "number[]",
             Self::Texts => "text[]",
         }
@@ -227,6 +243,15 @@ impl Call<'_> {
         match self.array(at)?.as_primitive_opt::<Int64Type>() {
             Some(array) => Ok(array.clone()),
             None => self.wrong(at),
+        }
+    }
+
+    /// An interval argument, which may be written as text.
+    pub(super) fn spans(&self, at: usize) -> Result<IntervalMonthDayNanoArray> {
+        let array = self.array(at)?;
+        match array.as_string_view_opt() {
+            Some(texts) => texts.iter().map(|text| text.map(interval::parse).transpose()).collect(),
+            None => Ok(clock::spans(&array)?),
         }
     }
 

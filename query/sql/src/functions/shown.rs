@@ -5,36 +5,18 @@ use std::fmt::Write as _;
 use arrow::{
     array::{Array, ArrayRef, AsArray, StringViewArray, StringViewBuilder},
     compute::cast,
-    datatypes::{DataType, Float32Type, Float64Type, IntervalMonthDayNanoType, IntervalUnit},
+    datatypes::{DataType, Float32Type, Float64Type},
     util::display::{ArrayFormatter, FormatOptions},
 };
-use chrono::{NaiveDateTime, Timelike};
 use datafusion::common::{Result, exec_datafusion_err};
 
-use super::{
-    datetime::naive,
-    times::{Zone, out_of_range},
-};
-use crate::types::{
-    float_text::{write_f32, write_f64},
-    interval_text::write_interval,
-};
+use super::time_texts;
+use crate::types::float_text::{write_f32, write_f64};
 
 /// Whether a type's texts are others than Arrow's.
 pub(super) fn is_own(of: &DataType) -> bool {
     use DataType as T;
-    of.is_floating()
-        || matches!(
-            of,
-            T::Timestamp(..)
-                | T::Interval(_)
-                | T::Duration(_)
-                | T::Binary
-                | T::LargeBinary
-                | T::BinaryView
-                | T::List(_)
-                | T::LargeList(_)
-        )
+    of.is_floating() || matches!(of, T::Binary | T::LargeBinary | T::BinaryView | T::List(_) | T::LargeList(_))
 }
 
 /// The texts of values; moments are shown as the clocks of this zone do.
@@ -58,8 +40,7 @@ pub(super) fn texts(values: &ArrayRef, zone: &str) -> Result<StringViewArray> {
 enum Writer {
     Float4(ArrayRef),
     Float8(ArrayRef),
-    Time(Vec<Option<NaiveDateTime>>, Option<Zone>),
-    Interval(ArrayRef),
+    Time(StringViewArray),
     Bytes(ArrayRef),
     Bool(ArrayRef),
     List(Vec<Option<StringViewArray>>),
@@ -72,9 +53,10 @@ impl Writer {
         Ok(match values.data_type() {
             T::Float16 | T::Float32 => Self::Float4(cast(values, &T::Float32)?),
             T::Float64 => Self::Float8(values.clone()),
-            T::Timestamp(_, None) => Self::Time(naive(values)?, None),
-            T::Timestamp(_, Some(_)) => Self::Time(naive(values)?, Some(Zone::parse(zone)?)),
-            T::Interval(_) | T::Duration(_) => Self::Interval(cast(values, &T::Interval(IntervalUnit::MonthDayNano))?),
+            of if time_texts::is_time(of) => {
+                let zones = std::iter::repeat_n(Some(zone), values.len()).collect::<StringViewArray>();
+                Self::Time(time_texts::texts(values, &zones)?)
+            }
             T::Binary | T::LargeBinary | T::BinaryView => Self::Bytes(cast(values, &T::BinaryView)?),
             T::Boolean => Self::Bool(values.clone()),
             T::List(_) | T::LargeList(_) => Self::List(lists(values, zone)?),
@@ -87,12 +69,7 @@ impl Writer {
         match self {
             Self::Float4(of) => write_f32(&mut bytes, of.as_primitive::<Float32Type>().value(row)),
             Self::Float8(of) => write_f64(&mut bytes, of.as_primitive::<Float64Type>().value(row)),
-            Self::Interval(of) => write_interval(&mut bytes, of.as_primitive::<IntervalMonthDayNanoType>().value(row)),
-            Self::Time(of, zone) => {
-                if let Some(Some(time)) = of.get(row) {
-                    moment(*time, *zone, out).ok_or_else(out_of_range)?;
-                }
-            }
+            Self::Time(of) => out.push_str(of.value(row)),
             Self::Bytes(of) => {
                 out.push_str("\\x");
                 for byte in of.as_binary_view().value(row) {
@@ -116,27 +93,6 @@ impl Writer {
         out.push_str(&String::from_utf8_lossy(&bytes));
         Ok(())
     }
-}
-
-/// A moment as a clock shows it, and how far a zone's clock is before UTC.
-fn moment(time: NaiveDateTime, zone: Option<Zone>, out: &mut String) -> Option<()> {
-    let local = zone.map_or(Some(time), |zone| zone.local(time))?;
-    // Writing to a string cannot fail.
-    let _ = write!(out, "{}", local.format("%Y-%m-%d %H:%M:%S"));
-    let micros = local.nanosecond() / 1000;
-    if micros > 0 {
-        let _ = write!(out, ".{micros:06}");
-        out.truncate(out.trim_end_matches('0').len());
-    }
-    if let Some(zone) = zone {
-        let (_, offset) = zone.offset(time);
-        let seconds = offset.unsigned_abs();
-        let _ = write!(out, "{}{:02}", if offset < 0 { '-' } else { '+' }, seconds / 3600);
-        if !seconds.is_multiple_of(3600) {
-            let _ = write!(out, ":{:02}", seconds / 60 % 60);
-        }
-    }
-    Some(())
 }
 
 /// The texts of the elements of each list.

@@ -4,15 +4,14 @@ use std::sync::Arc;
 
 use arrow::{
     array::{ArrayRef, StringViewArray},
-    compute::kernels::cast_utils::parse_interval_month_day_nano,
     datatypes::{DataType, Field},
 };
 use datafusion::{
     common::{Result, not_impl_err, plan_err},
     logical_expr::ScalarUDF,
     sql::sqlparser::ast::{
-        BinaryOperator, Expr, Function, FunctionArguments, Ident, Interval, LimitClause, ObjectName, Query, SetExpr,
-        SetOperator, SetQuantifier, UnaryOperator, Value,
+        BinaryOperator, Expr, Function, FunctionArguments, Ident, LimitClause, ObjectName, Query, SetExpr, SetOperator,
+        SetQuantifier, UnaryOperator, Value,
     },
 };
 
@@ -21,7 +20,6 @@ use super::{
     rewrite::{expression, name_of, names_columns},
     scalar::{Arg, Call, PG_TYPE, Scalar, exactly},
 };
-use crate::types::interval_text::parse_interval;
 
 /// The functions of this family.
 pub(super) fn scalars() -> Vec<ScalarUDF> {
@@ -131,7 +129,6 @@ pub(super) fn expr(expr: &mut Expr) -> Result<()> {
             }
             None => return not_impl_err!("SIMILAR TO a pattern that is no constant; use ~ with a regular expression"),
         },
-        Expr::Interval(interval) => return span(interval),
         Expr::Function(function) => match called(function)? {
             Some(new) => new,
             None => return Ok(()),
@@ -199,13 +196,6 @@ fn similar(pattern: &str) -> String {
 }
 
 fn called(function: &Function) -> Result<Option<Expr>> {
-    if matches!(function.args, FunctionArguments::None) {
-        return Ok(match name_of(&function.name).as_str() {
-            "localtimestamp" => Some(expression("CAST(now() AS TIMESTAMP)")?),
-            "localtime" => Some(expression("CAST(now() AS TIME)")?),
-            _ => None,
-        });
-    }
     let FunctionArguments::List(list) = &function.args else { return Ok(None) };
     let args = list.args.as_slice();
     if name_of(&function.name) == "variance" {
@@ -221,14 +211,12 @@ fn called(function: &Function) -> Result<Option<Expr>> {
     }
     Ok(match (name_of(&function.name).as_str(), args) {
         ("mod", [left, right]) => Some(expression(&format!("(({left}) % ({right}))"))?),
-        ("date_part" | datetime::PART_NAME, [_, _]) => Some(expression(&format!("arrow_cast({function}, 'Float64')"))?),
         ("regexp_substr", [of, pattern]) => Some(found(&of.to_string(), &pattern.to_string())?),
         ("sign", [of]) => Some(expression(&format!("signum({of})"))?),
-        ("array_length", [of, dimension]) => {
-            Some(expression(&format!("nullif(arrow_cast(array_length({of}, {dimension}), 'Int32'), arrow_cast(0, 'Int32'))"))?)
-        }
+        ("array_length", [of, dimension]) => Some(expression(&format!(
+            "nullif(arrow_cast(array_length({of}, {dimension}), 'Int32'), arrow_cast(0, 'Int32'))"
+        ))?),
         ("cardinality", [of]) => Some(expression(&format!("arrow_cast(cardinality({of}), 'Int32')"))?),
-        ("statement_timestamp" | "transaction_timestamp", []) => Some(expression("now()")?),
         _ => None,
     })
 }
@@ -307,18 +295,5 @@ fn like(expr: &mut Expr) -> Result<()> {
     let not = if *negated { "NOT " } else { "" };
     let all: Vec<String> = patterns.elem.iter().map(|pattern| format!("({of}) {not}{word} {pattern}")).collect();
     *expr = expression(&format!("({})", all.join(" OR ")))?;
-    Ok(())
-}
-
-/// An interval in a form that Arrow does not read, such as one with a clock: `1 day 02:03:04`.
-fn span(interval: &mut Interval) -> Result<()> {
-    let Some(text) = literal(&interval.value) else { return Ok(()) };
-    if interval.leading_field.is_some() || parse_interval_month_day_nano(text).is_ok() {
-        return Ok(());
-    }
-    if let Some(read) = parse_interval(text) {
-        let (months, days, nanos) = (read.months, read.days, read.nanoseconds);
-        *interval.value = expression(&format!("'{months} months {days} days {nanos} nanoseconds'"))?;
-    }
     Ok(())
 }

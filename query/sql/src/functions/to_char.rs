@@ -4,7 +4,7 @@ use std::{fmt::Write, sync::Arc};
 
 use arrow::{
     array::{Array, ArrayRef, StringViewArray},
-    datatypes::DataType,
+    datatypes::{DataType, IntervalMonthDayNano},
 };
 use chrono::{Datelike, NaiveDateTime, Timelike};
 use datafusion::{
@@ -15,10 +15,12 @@ use datafusion::{
 use super::{
     datetime::naive,
     scalar::{Arg, Call, Scalar, Shape, exactly},
-    times::{Zone, out_of_range},
+    time_texts,
 };
+use crate::clock::{self, out_of_range};
 
-const SHAPES: &[Shape] = &[exactly(&[Arg::Float, Arg::Text]), exactly(&[Arg::Time, Arg::Text])];
+const SHAPES: &[Shape] =
+    &[exactly(&[Arg::Float, Arg::Text]), exactly(&[Arg::Span, Arg::Text]), exactly(&[Arg::Time, Arg::Text])];
 const ZONED: &[Shape] = &[exactly(&[Arg::Time, Arg::Text, Arg::Text])];
 
 /// The function.
@@ -40,8 +42,16 @@ fn eval(call: &Call<'_>) -> Result<ArrayRef> {
         };
         return Ok(Arc::new(numbers.iter().zip(&patterns).map(row).collect::<Result<StringViewArray>>()?));
     }
+    if matches!(values.data_type(), DataType::Interval(_) | DataType::Duration(_)) {
+        let spans = clock::spans(&values)?;
+        let row = |(span, pattern): (Option<IntervalMonthDayNano>, Option<&str>)| {
+            let Some((span, pattern)) = span.zip(pattern) else { return Ok(None) };
+            by_pattern(pattern, |name, fill, out| field_of_span(span, name, fill, out)).map(Some)
+        };
+        return Ok(Arc::new(spans.iter().zip(&patterns).map(row).collect::<Result<StringViewArray>>()?));
+    }
     let zone = match call.constant(2) {
-        Some(ScalarValue::Utf8View(Some(zone))) => Some(Zone::parse(zone)?),
+        Some(ScalarValue::Utf8View(Some(zone))) => Some(time_texts::known(zone)?),
         _ => None,
     };
     let row = |(time, pattern): (Option<NaiveDateTime>, Option<&str>)| {
@@ -53,7 +63,7 @@ fn eval(call: &Call<'_>) -> Result<ArrayRef> {
             }
             None => Clock { time, zone: "UTC".to_owned(), offset: 0 },
         };
-        of_time(&clock, pattern).map(Some)
+        by_pattern(pattern, |name, fill, out| field(&clock, name, fill, out)).map(Some)
     };
     Ok(Arc::new(naive(&values)?.into_iter().zip(&patterns).map(row).collect::<Result<StringViewArray>>()?))
 }
@@ -78,7 +88,7 @@ impl Clock {
     }
 }
 
-const MONTHS: [&str; 12] = [
+pub(super) const MONTHS: [&str; 12] = [
     "January",
     "February",
     "March",
@@ -96,14 +106,15 @@ const DAYS: [&str; 7] = ["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday",
 const ROMAN: [&str; 12] = ["I", "II", "III", "IV", "V", "VI", "VII", "VIII", "IX", "X", "XI", "XII"];
 
 /// The patterns, the longer ones before those that they begin with.
-const PATTERNS: [&str; 52] = [
+pub(super) const PATTERNS: [&str; 52] = [
     "YYYY", "IYYY", "Y,YYY", "YYY", "IYY", "YY", "IY", "MONTH", "Month", "month", "MON", "Mon", "mon", "MM", "MI",
     "MS", "HH24", "HH12", "HH", "DDD", "IDDD", "DD", "DAY", "Day", "day", "DY", "Dy", "dy", "ID", "D", "SSSSS", "SSSS",
     "SS", "US", "FF3", "FF6", "AM", "PM", "am", "pm", "A.M.", "P.M.", "IW", "WW", "W", "Q", "CC", "J", "RM", "TZH",
     "TZ", "OF",
 ];
 
-fn of_time(clock: &Clock, pattern: &str) -> Result<String> {
+/// What a pattern makes of fields, which are written by their names, filled up to their widths or not.
+fn by_pattern(pattern: &str, field: impl Fn(&str, bool, &mut String) -> Result<()>) -> Result<String> {
     let mut out = String::new();
     let mut rest = pattern;
     let mut fill = true;
@@ -125,7 +136,7 @@ fn of_time(clock: &Clock, pattern: &str) -> Result<String> {
                 }
             }
             let start = out.len();
-            field(clock, name, fill, &mut out)?;
+            field(name, fill, &mut out)?;
             if let Some(suffix) = ordinal {
                 let ending = ordinal_of(&out[start..]);
                 out.push_str(&if suffix == "TH" { ending.to_uppercase() } else { ending.to_owned() });
@@ -164,6 +175,31 @@ fn word(clock: &Clock, name: &str, cased: impl Fn(&str) -> String) -> Option<Str
         "OF" => clock.offset(true),
         _ => return None,
     })
+}
+
+/// Writes one field of an interval, whose hours are not of a day.
+fn field_of_span(span: IntervalMonthDayNano, name: &str, fill: bool, out: &mut String) -> Result<()> {
+    let seconds = span.nanoseconds / 1_000_000_000;
+    let micros = span.nanoseconds / 1000 % 1_000_000;
+    let (value, width) = match name {
+        "YYYY" => (i64::from(span.months / 12), 4),
+        "YYY" => (i64::from(span.months / 12), 3),
+        "YY" => (i64::from(span.months / 12), 2),
+        "MM" => (i64::from(span.months % 12), 2),
+        "DD" => (i64::from(span.days), 2),
+        "HH24" => (seconds / 3600, 2),
+        "HH12" | "HH" => (seconds / 3600 % 12, 2),
+        "MI" => (seconds / 60 % 60, 2),
+        "SS" => (seconds % 60, 2),
+        "MS" | "FF3" => (micros / 1000, 3),
+        "US" | "FF6" => (micros, 6),
+        "SSSS" | "SSSSS" => (seconds, 1),
+        other => return not_impl_err!("the pattern {other} in to_char of an interval"),
+    };
+    // The sign stands before the digits that are asked for.
+    let width = if value < 0 { width + 1 } else { width };
+    let _ = if fill { write!(out, "{value:0width$}") } else { write!(out, "{value}") };
+    Ok(())
 }
 
 /// Writes one field of a time.

@@ -23,7 +23,6 @@ use super::exact::DIGITS;
 /// tells how the one before is rounded.
 const AVERAGED_SCALE: i8 = 13;
 
-
 /// The aggregates of this family.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
     let total = |inner, kind, aliases: &[&str]| {
@@ -164,9 +163,7 @@ impl AggregateUDFImpl for Total {
     fn return_type(&self, args: &[DataType]) -> Result<DataType> {
         match args {
             [one] => Ok(match (self.kind, self.inner_type(one)?) {
-                (Kind::Average, DataType::Decimal128(_, scale)) => {
-                    DataType::Decimal128(DIGITS, scale - 1)
-                }
+                (Kind::Average, DataType::Decimal128(_, scale)) => DataType::Decimal128(DIGITS, scale - 1),
                 (_, of) => of,
             }),
             _ => plan_err!("{} takes one argument, not {}", self.name(), args.len()),

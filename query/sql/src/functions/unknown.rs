@@ -13,7 +13,7 @@ use datafusion::{
     sql::sqlparser::ast::BinaryOperator,
 };
 
-use super::{json, literals::written, scalar::PG_TYPE};
+use super::{json, scalar::PG_TYPE, time_texts::written};
 use crate::{
     error::to_plan,
     types::{UTC, assign},

@@ -70,7 +70,9 @@ fn shared(select: &mut Select) -> Result<Option<Shared>> {
                 _ => continue,
             };
             let (Some(left), Some(right), true) = (&left, right, alone) else {
-                return not_impl_err!("RIGHT or FULL JOIN with USING beside other joins; write it with ON and coalesce()");
+                return not_impl_err!(
+                    "RIGHT or FULL JOIN with USING beside other joins; write it with ON and coalesce()"
+                );
             };
             let equal: Vec<String> = columns
                 .iter()

@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
-    datatypes::{DataType, IntervalMonthDayNano, IntervalMonthDayNanoType},
+    array::{Array, ArrayRef, AsArray, StringViewArray},
+    datatypes::{DataType, IntervalMonthDayNanoType, TimeUnit},
 };
 use chrono::NaiveDateTime;
 use datafusion::{
@@ -16,8 +16,11 @@ use datafusion::{
     },
     config::ConfigOptions,
     logical_expr::{
-        BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, cast, expr::ScalarFunction,
-        expr_rewriter::NamePreserver, lit, utils::merge_schema,
+        BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, binary_expr, cast,
+        expr::{Between, ScalarFunction},
+        expr_rewriter::NamePreserver,
+        lit,
+        utils::merge_schema,
     },
     optimizer::AnalyzerRule,
 };
@@ -25,13 +28,16 @@ use datafusion::{
 use super::{
     casts::named,
     datetime::{self, column, naive},
-    interval,
-    literals::{self, written},
+    from_char, interval, make,
     scalar::{Arg, Call, Scalar, Shape, exactly},
-    times::{Zone, out_of_range},
+    series,
+    time_texts::{self, Zones, written},
     to_char,
 };
-use crate::types::UTC;
+use crate::{
+    clock::{self, out_of_range},
+    types::UTC,
+};
 
 /// The alias of a subquery that is of UTC in every session: what a rollup keeps must not depend on who reads it.
 pub(crate) const IN_UTC: &str = "\u{1}utc";
@@ -56,15 +62,12 @@ const fn earlier() -> Scalar {
 fn shifted(call: &Call<'_>, back: bool) -> Result<ArrayRef> {
     let (zones, times, spans) = (call.text(0)?, naive(&call.array(1)?)?, call.array(2)?);
     let Some(spans) = spans.as_primitive_opt::<IntervalMonthDayNanoType>() else { return call.wrong(2) };
+    let mut zones = Zones::new(&zones);
     let row = |(row, time): (usize, Option<NaiveDateTime>)| {
-        let (Some(time), true, true) = (time, zones.is_valid(row), spans.is_valid(row)) else { return Ok(None) };
-        let (zone, span) = (Zone::parse(zones.value(row))?, spans.value(row));
+        let (Some((time, zone)), true) = (time.zip(zones.of(row)?), spans.is_valid(row)) else { return Ok(None) };
+        let span = spans.value(row);
         let span = if back { interval::negated(span) } else { Some(span) };
-        let moved = span.and_then(|span| {
-            let days = IntervalMonthDayNano { nanoseconds: 0, ..span };
-            let rest = IntervalMonthDayNano::new(0, 0, span.nanoseconds);
-            interval::add(zone.utc(interval::add(zone.local(time)?, days)?)?, rest)
-        });
+        let moved = span.and_then(|span| series::later(zone, time, span));
         moved.ok_or_else(out_of_range).map(Some)
     };
     column(times.into_iter().enumerate().map(row), call.returns)
@@ -76,22 +79,16 @@ pub(super) struct SessionZone;
 
 impl AnalyzerRule for SessionZone {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
-        let Some(zone) = zone_of(options) else { return Ok(plan) };
+        let zone = zone_of(options);
         let down = |plan: LogicalPlan| {
             let is_in_utc = matches!(&plan, LogicalPlan::SubqueryAlias(alias) if alias.alias.table() == IN_UTC);
-            Ok(if is_in_utc { Transformed::new(plan, false, TreeNodeRecursion::Jump) } else { Transformed::no(plan) })
-        };
-        let up = |plan: LogicalPlan| {
-            let names = NamePreserver::new(&plan);
-            let mut schema = merge_schema(&plan.inputs());
-            if plan.inputs().is_empty() {
-                schema = DFSchema::clone(plan.schema());
+            if !is_in_utc || zone == UTC {
+                return Ok(Transformed::no(plan));
             }
-            let rewritten = plan.map_expressions(|expr| named(&names, expr, |expr| in_zone(expr, &schema, zone)))?;
-            // Functions that were put in may tell less of nulls.
-            rewritten.map_data(LogicalPlan::recompute_schema)
+            let in_utc = plan.transform_up_with_subqueries(|plan| whole(plan, UTC))?;
+            Ok(Transformed::new(in_utc.data, in_utc.transformed, TreeNodeRecursion::Jump))
         };
-        plan.transform_down_up_with_subqueries(down, up).map(|rewritten| rewritten.data)
+        plan.transform_down_up_with_subqueries(down, |plan| whole(plan, zone)).map(|rewritten| rewritten.data)
     }
 
     fn name(&self) -> &str {
@@ -99,9 +96,38 @@ impl AnalyzerRule for SessionZone {
     }
 }
 
-/// The zone of a session, if it is not UTC.
-pub(crate) fn zone_of(options: &ConfigOptions) -> Option<&str> {
-    options.execution.time_zone.as_deref().filter(|zone| *zone != UTC)
+/// A plan, whose inputs were rewritten, in a zone.
+fn whole(plan: LogicalPlan, zone: &str) -> Result<Transformed<LogicalPlan>> {
+    let names = NamePreserver::new(&plan);
+    let mut schema = merge_schema(&plan.inputs());
+    if plan.inputs().is_empty() {
+        schema = DFSchema::clone(plan.schema());
+    }
+    let rewritten = plan.map_expressions(|expr| named(&names, expr, |expr| in_zone(expr, &schema, zone)))?;
+    let rewritten = rewritten.transform_data(|plan| sorted_by_length(plan, &schema))?;
+    if !rewritten.transformed {
+        return Ok(rewritten);
+    }
+    // Functions that were put in may tell less of nulls.
+    rewritten.map_data(LogicalPlan::recompute_schema)
+}
+
+/// Sorts by the lengths of intervals where it sorts by intervals, which are ordered by their months.
+fn sorted_by_length(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+    let LogicalPlan::Sort(mut sort) = plan else { return Ok(Transformed::no(plan)) };
+    let mut changed = false;
+    for key in &mut sort.expr {
+        if is_span(&key.expr.get_type(schema)?) {
+            key.expr = interval::length().udf().call(vec![key.expr.clone()]);
+            changed = true;
+        }
+    }
+    Ok(if changed { Transformed::yes(LogicalPlan::Sort(sort)) } else { Transformed::no(LogicalPlan::Sort(sort)) })
+}
+
+/// The zone of a session.
+pub(crate) fn zone_of(options: &ConfigOptions) -> &str {
+    options.execution.time_zone.as_deref().unwrap_or(UTC)
 }
 
 /// An expression, whose types are those that it is evaluated with, in a zone.
@@ -113,12 +139,36 @@ const fn is_moment(of: &DataType) -> bool {
     matches!(of, DataType::Timestamp(_, Some(_)))
 }
 
+const fn compares(op: Operator) -> bool {
+    use Operator as Op;
+    matches!(
+        op,
+        Op::Eq | Op::NotEq | Op::Lt | Op::LtEq | Op::Gt | Op::GtEq | Op::IsDistinctFrom | Op::IsNotDistinctFrom
+    )
+}
+
+const fn is_span(of: &DataType) -> bool {
+    matches!(of, DataType::Interval(_))
+}
+
 const fn is_text(of: &DataType) -> bool {
     matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
+/// A zone as functions take it, which is as statements write it: with offsets to the west.
 fn name(zone: &str) -> Expr {
-    lit(ScalarValue::Utf8View(Some(zone.to_owned())))
+    let written = clock::posix_name(zone).unwrap_or_else(|| zone.to_owned());
+    lit(ScalarValue::Utf8View(Some(written)))
+}
+
+/// The texts of dates, times or intervals in a session's zone; nothing when they are of another type.
+pub(crate) fn texts_of_times(values: &ArrayRef, zone: &str) -> crate::Result<Option<StringViewArray>> {
+    if !time_texts::is_time(values.data_type()) {
+        return Ok(None);
+    }
+    let zone = written(&name(zone)).unwrap_or_default().to_owned();
+    let zones = StringViewArray::from_iter_values(vec![zone; values.len()]);
+    Ok(Some(time_texts::texts(values, &zones)?))
 }
 
 /// What a zone's clock shows at a moment, or the moment at which it shows that.
@@ -130,20 +180,41 @@ fn one(expr: Expr, schema: &DFSchema, zone: &str) -> Result<Transformed<Expr>> {
     match expr {
         Expr::Cast(of) => {
             let (from, to) = (of.expr.get_type(schema)?, of.field.data_type().clone());
-            let inner = converted(*of.expr.clone(), &from, &to, zone)?;
+            if let Some(whole) = time_texts::converted(&of.expr, &from, &to, &name(zone))? {
+                return Ok(Transformed::yes(whole));
+            }
+            let inner = if zone == UTC { None } else { converted(*of.expr.clone(), &from, &to, zone) };
             Ok(match inner {
-                Some(Whole(expr, true)) => Transformed::yes(expr),
-                Some(Whole(expr, false)) => Transformed::yes(Expr::Cast(datafusion::logical_expr::Cast {
+                Some(expr) => Transformed::yes(Expr::Cast(datafusion::logical_expr::Cast {
                     expr: Box::new(expr),
                     field: of.field,
                 })),
                 None => Transformed::no(Expr::Cast(of)),
             })
         }
+        Expr::ScalarFunction(call)
+            if call.name() == "date_part"
+                && matches!(call.args[1].get_type(schema)?, DataType::Interval(_) | DataType::Duration(_)) =>
+        {
+            let mut args = call.args;
+            args[0] = cast(args[0].clone(), DataType::Utf8View);
+            Ok(Transformed::yes(datetime::part_scalar().udf().call(args)))
+        }
+        Expr::BinaryExpr(BinaryExpr { left, op, right })
+            if compares(op) && is_span(&left.get_type(schema)?) && is_span(&right.get_type(schema)?) =>
+        {
+            let length = |span: Expr| interval::length().udf().call(vec![span]);
+            Ok(Transformed::yes(binary_expr(length(*left), op, length(*right))))
+        }
+        Expr::Between(Between { expr, negated, low, high }) if is_span(&expr.get_type(schema)?) => {
+            let length = |span: Box<Expr>| Box::new(interval::length().udf().call(vec![*span]));
+            let (expr, low, high) = (length(expr), length(low), length(high));
+            Ok(Transformed::yes(Expr::Between(Between { expr, negated, low, high })))
+        }
+        other if zone == UTC => Ok(Transformed::no(other)),
         Expr::ScalarFunction(call) => called(call, schema, zone),
         Expr::BinaryExpr(BinaryExpr { left, op: op @ (Operator::Plus | Operator::Minus), right }) => {
             let (of_left, of_right) = (left.get_type(schema)?, right.get_type(schema)?);
-            let is_span = |of: &DataType| matches!(of, DataType::Interval(_));
             let shift = if op == Operator::Plus { later() } else { earlier() };
             let (time, span) =
                 match (is_moment(&of_left) && is_span(&of_right), is_span(&of_left) && is_moment(&of_right)) {
@@ -172,28 +243,18 @@ fn has_days(span: &Expr) -> bool {
     }
 }
 
-/// An expression, and whether it stands for the whole cast or for what is cast.
-struct Whole(Expr, bool);
-
-/// What a cast between two types looks at in a zone; nothing where no zone counts.
-fn converted(expr: Expr, from: &DataType, to: &DataType, zone: &str) -> Result<Option<Whole>> {
+/// What is cast when a cast between two types looks at a zone's clock; nothing where no zone counts.
+fn converted(expr: Expr, from: &DataType, to: &DataType, zone: &str) -> Option<Expr> {
     use DataType as T;
-    let zoned = |unit: &arrow::datatypes::TimeUnit| T::Timestamp(*unit, Some(Arc::from(zone)));
-    Ok(match (from, to) {
+    match (from, to) {
         (T::Timestamp(_, Some(_)), T::Timestamp(_, None) | T::Date32 | T::Date64 | T::Time32(_) | T::Time64(_)) => {
-            Some(Whole(timezone(zone, expr), false))
+            Some(timezone(zone, expr))
         }
-        (T::Timestamp(unit, Some(_)), to) if is_text(to) => Some(Whole(cast(expr, zoned(unit)), false)),
         (T::Timestamp(_, None) | T::Date32 | T::Date64, T::Timestamp(unit, Some(_))) => {
-            Some(Whole(timezone(zone, cast(expr, T::Timestamp(*unit, None))), false))
+            Some(timezone(zone, cast(expr, T::Timestamp(*unit, None))))
         }
-        (from, T::Timestamp(..) | T::Date32) if is_text(from) => match (written(&expr), to) {
-            (Some(text), _) => literals::value(text, to, Zone::parse(zone)?).map(|value| Whole(lit(value), true)),
-            (None, T::Timestamp(unit, Some(_))) => Some(Whole(cast(expr, zoned(unit)), false)),
-            _ => None,
-        },
         _ => None,
-    })
+    }
 }
 
 /// The text of a constant, which may be cast to another type of texts.
@@ -231,6 +292,29 @@ fn called(mut call: ScalarFunction, schema: &DFSchema, zone: &str) -> Result<Tra
                     done(Expr::ScalarFunction(call))
                 }
             }
+        }
+        (from_char::TO_TIMESTAMP, [_, _]) => {
+            call.args.push(name(zone));
+            done(from_char::to_timestamp().udf().call(call.args))
+        }
+        (
+            "to_json" | "to_jsonb" | "json_build_array" | "jsonb_build_array" | "json_build_object"
+            | "jsonb_build_object" | "json_pair",
+            args,
+        ) if args.contains(&true) => {
+            let args = call.args.into_iter().zip(moments);
+            let zone: Arc<str> = Arc::from(zone);
+            let in_zone = |arg| cast(arg, DataType::Timestamp(TimeUnit::Microsecond, Some(Arc::clone(&zone))));
+            call.args = args.map(|(arg, moment)| if moment { in_zone(arg) } else { arg }).collect();
+            done(Expr::ScalarFunction(call))
+        }
+        (series::NAME, [true, _, _]) => {
+            call.args.push(name(zone));
+            done(series::zoned().udf().call(call.args))
+        }
+        ("make_timestamptz", args) if args.len() == 6 => {
+            call.args.push(name(zone));
+            done(make::make_moment().udf().call(call.args))
         }
         ("to_char", [true, _]) => {
             call.args.push(name(zone));

@@ -6,6 +6,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use crate::{
+    clock,
     connection::Connection,
     error::{Result, SqlError},
     parse::ident,
@@ -103,7 +104,16 @@ fn text(value: &Expr) -> Result<String> {
         },
         Expr::Identifier(word) => Ok(word.value.clone()),
         Expr::UnaryOp { op: UnaryOperator::Minus, expr } => Ok(format!("-{}", text(expr)?)),
-        Expr::Interval(interval) => text(&interval.value),
+        // An interval counts to the east, other offsets that are told as texts to the west.
+        Expr::Interval(interval) => {
+            let text = text(&interval.value)?;
+            let span = clock::parse_interval(&text).filter(|span| span.months == 0 && span.days == 0);
+            let minutes = span
+                .map(|span| span.nanoseconds / 60_000_000_000)
+                .ok_or_else(|| SqlError::new(b"22023", format!("invalid value for parameter \"TimeZone\": {text}")))?;
+            let (sign, minutes) = (if minutes > 0 { '-' } else { '+' }, minutes.unsigned_abs());
+            Ok(format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60))
+        }
         other => Err(SqlError::new(b"22023", format!("{other} cannot be the value of a setting"))),
     }
 }

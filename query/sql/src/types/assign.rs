@@ -15,7 +15,11 @@ use arrow::{
 use chronolith_storage::table::{ColumnDefinition, ColumnType};
 
 use super::{json, parse::list_of, parse_texts, type_text};
-use crate::error::{Result, SqlError};
+use crate::{
+    clock,
+    error::{Result, SqlError},
+    functions,
+};
 
 /// The values as an array of the type's kind. Texts are read as input; others are cast.
 ///
@@ -45,7 +49,10 @@ pub(crate) fn assign(values: &ArrayRef, column_type: &ColumnType, zone: &str) ->
             | ColumnType::Json
             | ColumnType::Jsonb
             | ColumnType::Uuid,
-        ) => assign_texts(&texts_of(values)?, column_type, zone),
+        ) => assign_texts(&texts_of(values, zone)?, column_type, zone),
+        (DataType::Duration(_), ColumnType::Interval) => {
+            Ok(Arc::new(clock::spans(values).map_err(|e| cast_error(&e, column_type))?))
+        }
         (
             DataType::Timestamp(_, from),
             ColumnType::Timestamp | ColumnType::TimestampTz | ColumnType::TimestampNanos,
@@ -145,11 +152,12 @@ fn assign_texts(texts: &StringViewArray, column_type: &ColumnType, zone: &str) -
     parse_texts(texts.iter(), column_type, zone)
 }
 
-/// The texts of values of any type.
-pub(crate) fn texts_of(values: &ArrayRef) -> Result<StringViewArray> {
-    let options = FormatOptions::default()
-        .with_timestamp_format(Some("%Y-%m-%d %H:%M:%S%.f"))
-        .with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.f%:z"));
+/// The texts of values of any type; moments are told in a zone.
+pub(crate) fn texts_of(values: &ArrayRef, zone: &str) -> Result<StringViewArray> {
+    if let Some(texts) = functions::texts_of_times(values, zone)? {
+        return Ok(texts);
+    }
+    let options = FormatOptions::default();
     let internal = |e: ArrowError| SqlError::new(b"XX000", e.to_string());
     let formatter = ArrayFormatter::try_new(values, &options).map_err(internal)?;
     let mut out = StringViewBuilder::with_capacity(values.len());
@@ -225,7 +233,7 @@ fn rounded(values: &ArrayRef, column_type: &ColumnType) -> Result<ArrayRef> {
 fn decimals(values: &ArrayRef, precision: Option<u8>, scale: u8, column_type: &ColumnType) -> Result<ArrayRef> {
     if matches!(values.data_type(), DataType::Float32 | DataType::Float64) {
         // Through the shortest text, so that 0.1 is 0.1.
-        return assign_texts(&texts_of(values)?, column_type, super::UTC);
+        return assign_texts(&texts_of(values, super::UTC)?, column_type, super::UTC);
     }
     let wide = DataType::Decimal128(38, scale as i8);
     let cast = cast_with_options(values, &wide, &strict()).map_err(|e| cast_error(&e, column_type))?;

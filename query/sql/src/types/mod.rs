@@ -3,7 +3,6 @@
 mod assign;
 mod declare;
 pub mod float_text;
-pub mod interval_text;
 mod json;
 mod parse;
 mod planner;

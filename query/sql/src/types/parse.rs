@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::{
-        ArrayRef, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder, make_array, timezone::Tz,
-    },
-    compute::kernels::cast_utils::{Parser, string_to_datetime},
+    array::{ArrayRef, BinaryViewBuilder, BooleanBuilder, PrimitiveBuilder, StringViewBuilder, make_array},
     datatypes::{
         ArrowPrimitiveType, DataType, Date32Type, Decimal128Type, Field, Float32Type, Float64Type, Int16Type,
         Int32Type, Int64Type, IntervalMonthDayNanoType, Time64MicrosecondType, TimestampMicrosecondType,
@@ -15,8 +12,11 @@ use arrow::{
 };
 use chronolith_storage::table::ColumnType;
 
-use super::{UTC, interval_text::parse_interval, type_text};
-use crate::error::{Result, SqlError};
+use super::type_text;
+use crate::{
+    clock::{self, Wrong, Zone},
+    error::{Result, SqlError},
+};
 
 /// The values of a column of this type that these texts stand for; the array is of the kind's Arrow type. Moments
 /// without a zone are of this zone.
@@ -45,32 +45,12 @@ fn parse_each(texts: &mut dyn Iterator<Item = Option<&str>>, column_type: &Colum
         ColumnType::Int8 => primitive::<Int64Type>(texts, |t| integer(t, column_type)),
         ColumnType::Float4 => primitive::<Float32Type>(texts, |t| float(t, column_type).map(|v| v as f32)),
         ColumnType::Float8 => primitive::<Float64Type>(texts, |t| float(t, column_type)),
-        ColumnType::Date => primitive::<Date32Type>(texts, date),
-        ColumnType::Time => primitive::<Time64MicrosecondType>(texts, |t| {
-            Time64MicrosecondType::parse(t.trim()).ok_or_else(|| not_a_time(t, column_type))
-        }),
-        ColumnType::Timestamp => primitive::<TimestampMicrosecondType>(texts, |t| {
-            let moment = string_to_datetime(&utc()?, without_zone(t.trim())).map_err(|_| not_a_time(t, column_type))?;
-            Ok(moment.timestamp_micros())
-        }),
-        ColumnType::TimestampTz => {
-            let zone = parse_zone(zone)?;
-            primitive::<TimestampMicrosecondType>(texts, |t| {
-                let moment = string_to_datetime(&zone, t.trim()).map_err(|_| not_a_time(t, column_type))?;
-                Ok(moment.timestamp_micros())
-            })
-        }
-        ColumnType::TimestampNanos => {
-            let zone = parse_zone(zone)?;
-            primitive::<TimestampNanosecondType>(texts, |t| {
-                let moment = string_to_datetime(&zone, t.trim()).map_err(|_| not_a_time(t, column_type))?;
-                let nanos = moment.timestamp_nanos_opt();
-                nanos.ok_or_else(|| SqlError::new(b"22008", format!("timestamp out of range: {}", quoted(t))))
-            })
-        }
-        ColumnType::Interval => primitive::<IntervalMonthDayNanoType>(texts, |t| {
-            parse_interval(t).ok_or_else(|| not_a_time(t, column_type))
-        }),
+        ColumnType::Date
+        | ColumnType::Time
+        | ColumnType::Timestamp
+        | ColumnType::TimestampTz
+        | ColumnType::TimestampNanos
+        | ColumnType::Interval => times(texts, column_type, zone),
         ColumnType::Numeric { precision, scale } => {
             let values = primitive::<Decimal128Type>(texts, |t| decimal(t, *precision, *scale))?;
             let decimals = values.to_data().into_builder().data_type(DataType::Decimal128(38, *scale as i8));
@@ -113,17 +93,29 @@ fn primitive<'a, T: ArrowPrimitiveType>(
     Ok(Arc::new(out.finish()))
 }
 
-fn utc() -> Result<Tz> {
-    parse_zone(UTC)
-}
-
-/// A time zone by its name or offset.
-///
-/// # Errors
-/// `22023` when there is no such zone.
-fn parse_zone(zone: &str) -> Result<Tz> {
-    zone.parse()
-        .map_err(|_| SqlError::new(b"22023", format!("invalid value for parameter \"TimeZone\": {}", quoted(zone))))
+/// Dates, times and intervals.
+fn times(texts: &mut dyn Iterator<Item = Option<&str>>, column_type: &ColumnType, zone: &str) -> Result<ArrayRef> {
+    let zone = Zone::parse(zone).map_err(|e| SqlError::new(b"22023", e.strip_backtrace()))?;
+    match column_type {
+        ColumnType::Date => primitive::<Date32Type>(texts, |t| {
+            clock::parse_date(t, &zone).map_err(|why| not_a_time(why, t, column_type))
+        }),
+        ColumnType::Time => primitive::<Time64MicrosecondType>(texts, |t| {
+            clock::parse_time(t).map_err(|why| not_a_time(why, t, column_type))
+        }),
+        ColumnType::Timestamp => primitive::<TimestampMicrosecondType>(texts, |t| {
+            clock::parse_timestamp(t, &zone).map_err(|why| not_a_time(why, t, column_type))
+        }),
+        ColumnType::TimestampTz => primitive::<TimestampMicrosecondType>(texts, |t| {
+            clock::parse_moment(t, &zone).map_err(|why| not_a_time(why, t, column_type))
+        }),
+        ColumnType::TimestampNanos => primitive::<TimestampNanosecondType>(texts, |t| {
+            clock::parse_moment_nanos(t, &zone).map_err(|why| not_a_time(why, t, column_type))
+        }),
+        _ => primitive::<IntervalMonthDayNanoType>(texts, |t| {
+            clock::parse_interval(t).ok_or_else(|| not_a_time(Wrong::Syntax, t, column_type))
+        }),
+    }
 }
 
 fn quoted(text: &str) -> String {
@@ -135,8 +127,8 @@ fn invalid(text: &str, column_type: &ColumnType) -> SqlError {
     SqlError::new(b"22P02", format!("invalid input syntax for type {}: {}", type_text(column_type), quoted(text)))
 }
 
-fn not_a_time(text: &str, column_type: &ColumnType) -> SqlError {
-    SqlError::new(b"22007", format!("invalid input syntax for type {}: {}", type_text(column_type), quoted(text)))
+fn not_a_time(why: Wrong, text: &str, column_type: &ColumnType) -> SqlError {
+    why.error(text, &type_text(column_type))
 }
 
 fn parse_bool(text: &str) -> Result<bool> {
@@ -169,25 +161,6 @@ fn float(text: &str, column_type: &ColumnType) -> Result<f64> {
         return Err(SqlError::new(b"22003", message));
     }
     Ok(value)
-}
-
-fn date(text: &str) -> Result<i32> {
-    let trimmed = text.trim();
-    if let Some(days) = Date32Type::parse(trimmed) {
-        return Ok(days);
-    }
-    let moment = string_to_datetime(&utc()?, without_zone(trimmed)).map_err(|_| not_a_time(text, &ColumnType::Date))?;
-    i32::try_from(moment.timestamp().div_euclid(86_400)).map_err(|_| not_a_time(text, &ColumnType::Date))
-}
-
-/// A text of a time without the zone at its end, which TIMESTAMP does not look at.
-fn without_zone(text: &str) -> &str {
-    let Some(colon) = text.find(':') else { return text };
-    let (_, time) = text.split_at(colon);
-    match time.find(['+', '-', 'Z', 'z']) {
-        Some(at) => text[..colon + at].trim_end(),
-        None => text,
-    }
 }
 
 /// A decimal number as an integer of the scale, rounded half away from zero.

@@ -34,7 +34,11 @@ impl TypePlanner for PgTypes {
             let field = query_field("", &column_type, true);
             // What is cast to text is no JSON or UUID any more, though it is held as before.
             let of_text = column_type == ColumnType::Text;
-            Arc::new(if of_text { field.with_metadata([(PG_TYPE.to_owned(), "text".to_owned())].into()) } else { field })
+            Arc::new(if of_text {
+                field.with_metadata([(PG_TYPE.to_owned(), "text".to_owned())].into())
+            } else {
+                field
+            })
         }))
     }
 }

@@ -92,7 +92,11 @@ async fn sessions() {
         &["50000|10"],
     )
     .await;
-    fails(&format!("SELECT sessionize(who, 10) OVER (ORDER BY at) FROM {events}"), "Error parsing timestamp").await;
+    fails(
+        &format!("SELECT sessionize(who, 10) OVER (ORDER BY at) FROM {events}"),
+        "invalid input syntax for type timestamp",
+    )
+    .await;
 }
 
 // The values are of scipy.stats.ttest_ind.

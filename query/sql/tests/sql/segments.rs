@@ -42,7 +42,7 @@ fn insert(session: &mut Session, from: u32, to: u32) {
             "INSERT INTO events SELECT 'id-' || v, to_timestamp(1704067200 + v), v, \
              CASE WHEN v % 3 = 0 THEN 'view' ELSE 'click' END, CASE WHEN v % 5 <> 0 THEN v / 4.0 END, \
              CASE WHEN v = 20000 THEN 'a needle in it' ELSE 'message ' || v % 50 END \
-             FROM generate_series({from}, {to}) AS s(v)"
+             FROM generate_series({from}, {to}) AS s(v) ORDER BY v"
         ),
     );
 }

@@ -3,14 +3,18 @@
 use std::fmt::{self, Display, Write};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray},
+    array::{Array, ArrayRef, AsArray, StringViewArray},
     compute::cast,
-    datatypes::{DataType, Float64Type, TimeUnit},
+    datatypes::{DataType, Float64Type, Int64Type, TimeUnit},
     util::display::{ArrayFormatter, FormatOptions},
 };
 use datafusion::common::Result;
 
-use super::scan;
+use super::{super::time_texts, scan};
+use crate::{
+    clock::{self, Zone},
+    types::UTC,
+};
 
 /// A JSON value. Numbers are kept as they are written, fields in the order they are written.
 #[derive(Debug, Clone, PartialEq)]
@@ -223,11 +227,19 @@ pub(in super::super) fn from_arrow(array: &ArrayRef, row: usize) -> Result<Json>
             fields.iter().enumerate().map(field).collect::<Result<_>>().map(Json::Object)
         }
         T::Timestamp(_, zone) => {
-            let micros = T::Timestamp(TimeUnit::Microsecond, zone.clone());
-            let text = written(&cast(&array.slice(row, 1), &micros)?, 0)?;
-            let (clock, zone) = text.split_at(text.find(['Z', '+']).unwrap_or(text.len()));
-            let clock = if clock.contains('.') { clock.trim_end_matches('0').trim_end_matches('.') } else { clock };
-            Ok(Json::String(format!("{clock}{}", zone.replace('Z', "+00:00")).into()))
+            let micros = cast(&array.slice(row, 1), &T::Timestamp(TimeUnit::Microsecond, zone.clone()))?;
+            let zone = zone.as_deref().map(Zone::parse).transpose()?;
+            let mut text = Vec::new();
+            let micros = cast(&micros, &T::Int64)?.as_primitive::<Int64Type>().value(0);
+            clock::write_timestamp(&mut text, micros, zone.as_ref());
+            let text = String::from_utf8_lossy(&text).replacen(' ', "T", 1);
+            let is_short =
+                zone.is_some() && text.as_bytes().iter().rev().nth(2).is_some_and(|b| matches!(b, b'+' | b'-'));
+            Ok(Json::String(if is_short { format!("{text}:00") } else { text }.into()))
+        }
+        T::Date32 | T::Interval(_) | T::Duration(_) | T::Time64(_) => {
+            let text = time_texts::texts(&array.slice(row, 1), &StringViewArray::from_iter_values([UTC]))?;
+            Ok(Json::String(text.value(0).into()))
         }
         _ => Ok(Json::String(written(array, row)?.into())),
     }

@@ -1,8 +1,17 @@
-//! Intervals in text, as PostgreSQL writes and reads them.
+//! Intervals as PostgreSQL writes and reads them.
 
 use std::io::Write as _;
 
-use arrow::array::types::IntervalMonthDayNano;
+use arrow::{
+    array::{ArrayRef, AsArray, IntervalMonthDayNanoArray},
+    compute::cast,
+    datatypes::{DataType, Int64Type, IntervalMonthDayNano, IntervalMonthDayNanoType, IntervalUnit},
+    error::ArrowError,
+};
+
+use super::{DAY_MICROS, calendar::write_time, fields::parse_fraction, unit_nanos};
+
+const DAY_NANOS: i128 = DAY_MICROS as i128 * 1000;
 
 /// Writes an interval in the style `postgres`, such as `1 year 2 mons 3 days 04:05:06`.
 pub fn write_interval(out: &mut Vec<u8>, interval: IntervalMonthDayNano) {
@@ -32,31 +41,6 @@ pub fn write_interval(out: &mut Vec<u8>, interval: IntervalMonthDayNano) {
     }
 }
 
-/// Writes a time of day, or another number of microseconds as hours, minutes and seconds.
-pub fn write_time(out: &mut Vec<u8>, micros: i64) {
-    let micros = micros.unsigned_abs();
-    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-    let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
-    if fraction > 0 {
-        let _ = write!(out, ".{fraction:06}");
-        while out.last() == Some(&b'0') {
-            out.pop();
-        }
-    }
-}
-
-/// Digits after the point of a second, as microseconds; further ones round.
-pub fn parse_fraction(digits: &str) -> Option<i64> {
-    if digits.len() > 30 || !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    let mut micros = 0;
-    for place in 0..6 {
-        micros = micros * 10 + i64::from(digits.as_bytes().get(place).map_or(0, |d| d - b'0'));
-    }
-    Some(micros + i64::from(digits.as_bytes().get(6).is_some_and(|d| *d >= b'5')))
-}
-
 /// An interval as it is summed up.
 #[derive(Default)]
 struct Sum {
@@ -70,16 +54,22 @@ const SECOND: i64 = 1_000_000_000;
 impl Sum {
     /// Adds a whole number and a fraction (in millionths, with the number's sign) of a unit.
     fn add(&mut self, whole: i64, millionths: i64, unit: &str) -> Option<()> {
-        let mut months = |each: i64| {
-            self.months = self.months.checked_add(whole.checked_mul(each)?)?;
-            (millionths * each % 1_000_000 == 0).then(|| self.months += millionths * each / 1_000_000)
+        // Of a year or longer, what is no whole number of months is rounded; of a month, it becomes days and time.
+        let mut years = |each: i64| {
+            let fraction = (millionths * each + 500_000 * millionths.signum()) / 1_000_000;
+            self.months = self.months.checked_add(whole.checked_mul(each)?.checked_add(fraction)?)?;
+            Some(())
         };
         let unit = unit.to_ascii_lowercase();
         let nanos = match unit.as_str() {
-            "year" | "years" | "y" | "yr" | "yrs" => return months(12),
-            "month" | "months" | "mon" | "mons" => return months(1),
-            "decade" | "decades" => return months(120),
-            "century" | "centuries" => return months(1200),
+            "year" | "years" | "y" | "yr" | "yrs" => return years(12),
+            "month" | "months" | "mon" | "mons" => {
+                self.months = self.months.checked_add(whole)?;
+                return self.add_days(0, millionths, 30);
+            }
+            "millennium" | "millennia" | "millenniums" => return years(12_000),
+            "decade" | "decades" | "dec" | "decs" => return years(120),
+            "century" | "centuries" | "cent" | "c" => return years(1200),
             "week" | "weeks" | "w" => return self.add_days(whole, millionths, 7),
             "day" | "days" | "d" => return self.add_days(whole, millionths, 1),
             "hour" | "hours" | "h" | "hr" | "hrs" => 3600 * SECOND,
@@ -87,15 +77,18 @@ impl Sum {
             "second" | "seconds" | "s" | "sec" | "secs" | "" => SECOND,
             "millisecond" | "milliseconds" | "ms" | "msec" | "msecs" => SECOND / 1000,
             "microsecond" | "microseconds" | "us" | "usec" | "usecs" => SECOND / 1_000_000,
+            // PostgreSQL has none; moments here may have them.
+            "nanosecond" | "nanoseconds" | "ns" => 1,
             _ => return None,
         };
         self.add_nanos(whole.checked_mul(nanos)?)?;
-        self.add_nanos(millionths.checked_mul(nanos / 1000)? / 1000)
+        self.add_nanos(i64::try_from(i128::from(millionths) * i128::from(nanos) / 1_000_000).ok()?)
     }
 
     fn add_days(&mut self, whole: i64, millionths: i64, each: i64) -> Option<()> {
-        self.days = self.days.checked_add(whole.checked_mul(each)?)?;
-        self.add_nanos(millionths * each * 86_400 * (SECOND / 1_000_000))
+        let (more, rest) = (millionths * each / 1_000_000, millionths * each % 1_000_000);
+        self.days = self.days.checked_add(whole.checked_mul(each)?)?.checked_add(more)?;
+        self.add_nanos(rest * 86_400 * (SECOND / 1_000_000))
     }
 
     fn add_nanos(&mut self, nanos: i64) -> Option<()> {
@@ -117,10 +110,13 @@ impl Sum {
 pub fn parse_interval(text: &str) -> Option<IntervalMonthDayNano> {
     let text = text.trim();
     let text = text.strip_prefix('@').unwrap_or(text).trim();
-    if let Some(iso) = text.strip_prefix('P') {
+    if let Some(iso) = text.strip_prefix(['P', 'p']) {
         return parse_iso(iso);
     }
-    let (text, backwards) = text.strip_suffix("ago").map_or((text, false), |text| (text.trim_end(), true));
+    let (text, backwards) = match text.len().checked_sub(3).and_then(|at| text.split_at_checked(at)) {
+        Some((before, ago)) if ago.eq_ignore_ascii_case("ago") => (before.trim_end(), true),
+        _ => (text, false),
+    };
     if text.is_empty() {
         return None;
     }
@@ -131,17 +127,35 @@ pub fn parse_interval(text: &str) -> Option<IntervalMonthDayNano> {
             sum.add_nanos(parse_clock(word)?)?;
             continue;
         }
+        if let Some(months) = parse_years_and_months(word) {
+            sum.months = sum.months.checked_add(months)?;
+            continue;
+        }
         let split = word.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(word.len());
         let (number, attached) = word.split_at(split);
         let (whole, millionths) = parse_number(number)?;
-        let next = words.peek().filter(|next| next.starts_with(|c: char| c.is_ascii_alphabetic()));
-        let unit = match (attached, next) {
-            ("", Some(_)) => words.next().unwrap_or_default(),
-            (attached, _) => attached,
+        let next = words.peek().copied().unwrap_or_default();
+        let unit = match attached {
+            "" if next.starts_with(|c: char| c.is_ascii_alphabetic()) => words.next().unwrap_or_default(),
+            // A number before a clock counts days.
+            "" if next.contains(':') => "day",
+            attached => attached,
         };
         sum.add(whole, millionths, unit)?;
     }
     sum.finish(backwards)
+}
+
+/// The months of `[-]years-months`.
+fn parse_years_and_months(word: &str) -> Option<i64> {
+    let (sign, digits) = match word.strip_prefix('-') {
+        Some(digits) => (-1, digits),
+        None => (1, word.strip_prefix('+').unwrap_or(word)),
+    };
+    let (years, months) = digits.split_once('-')?;
+    let (years, months) = (parse_number(years)?, parse_number(months)?);
+    let is_whole = years.1 == 0 && months.1 == 0 && (0..12).contains(&months.0) && years.0 >= 0;
+    if is_whole { Some(sign * (years.0.checked_mul(12)?.checked_add(months.0)?)) } else { None }
 }
 
 /// `[-]hours:minutes[:seconds]` in nanoseconds.
@@ -174,17 +188,18 @@ fn parse_number(text: &str) -> Option<(i64, i64)> {
         _ => (1, text),
     };
     let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
-    if digits.is_empty() || whole.len() > 12 || !whole.bytes().all(|b| b.is_ascii_digit()) {
+    if digits.is_empty() || whole.len() > 18 || !whole.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let whole: i64 = if whole.is_empty() { 0 } else { whole.parse().ok()? };
-    Some((sign * whole, sign * parse_fraction(fraction)?))
+    Some((sign * whole, sign * (parse_fraction(fraction)? + 500) / 1000))
 }
 
 /// What follows the P of ISO 8601's form.
 fn parse_iso(text: &str) -> Option<IntervalMonthDayNano> {
+    let text = &text.to_ascii_uppercase();
     let mut sum = Sum::default();
-    let mut rest = text;
+    let mut rest = text.as_str();
     let mut in_time = false;
     if rest.is_empty() {
         return None;
@@ -210,6 +225,26 @@ fn parse_iso(text: &str) -> Option<IntervalMonthDayNano> {
         rest = &rest[split + 1..];
     }
     sum.finish(false)
+}
+
+/// A column of intervals or durations as intervals. The time between two times has days of 24 hours, as PostgreSQL has it.
+///
+/// # Errors
+/// When the column is of another type, or a duration has more than 2^31 days.
+pub fn spans(array: &ArrayRef) -> Result<IntervalMonthDayNanoArray, ArrowError> {
+    let DataType::Duration(unit) = array.data_type() else {
+        return Ok(cast(array, &DataType::Interval(IntervalUnit::MonthDayNano))?
+            .as_primitive::<IntervalMonthDayNanoType>()
+            .clone());
+    };
+    let nanos = i128::from(unit_nanos(*unit));
+    let row = |length: Option<i64>| {
+        let Some(length) = length.map(|length| i128::from(length) * nanos) else { return Ok(None) };
+        let (days, rest) = (i32::try_from(length / DAY_NANOS), (length % DAY_NANOS) as i64);
+        let days = days.map_err(|_| ArrowError::ArithmeticOverflow("interval out of range".to_owned()))?;
+        Ok(Some(IntervalMonthDayNano::new(0, days, rest)))
+    };
+    cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().iter().map(row).collect()
 }
 
 #[cfg(test)]
@@ -250,6 +285,16 @@ mod tests {
             ("P1Y2DT3H", 12, 2, 10_800),
             ("1 week 90 min", 0, 7, 5400),
             ("1.5 years", 18, 0, 0),
+            ("0.33 years", 4, 0, 0),
+            ("1.5 months", 1, 15, 0),
+            ("1.25 days", 0, 1, 21_600),
+            ("1 day 02:00:00", 0, 1, 7200),
+            ("-1 day +02:03", 0, -1, 7380),
+            ("1-2", 14, 0, 0),
+            ("1 2:03", 0, 1, 7380),
+            ("1 Hour AGO", 0, 0, -3600),
+            ("@ 1 minute", 0, 0, 60),
+            ("1 days 7200.000000 seconds", 0, 1, 7200),
             ("30", 0, 0, 30),
         ] {
             let interval = IntervalMonthDayNano { months, days, nanoseconds: seconds * SECOND };
