@@ -156,7 +156,10 @@ impl Values {
 
     fn float(&self, dice: &mut Dice, depth: usize) -> Node {
         use Type::{Float, Int, Numeric, Text, Time};
-        let (text, of): (&str, &[Type]) = match dice.below(12) {
+        let (text, of): (&str, &[Type]) = match dice.below(15) {
+            12 => ("coalesce({}, 0.5)", &[Float]),
+            13 => ("CASE WHEN {} > 1 THEN {} ELSE 0.0 END", &[Int, Float]),
+            14 => ("greatest({}, {})", &[Float, Numeric]),
             0 => ("({} + {})", &[Float, Float]),
             1 => ("({} - {})", &[Float, Int]),
             2 => ("({} * 2)", &[Float]),
@@ -206,13 +209,17 @@ impl Values {
 
     /// A condition.
     pub(crate) fn condition(&self, dice: &mut Dice, depth: usize) -> Node {
-        use Type::{Bool, Int, Text};
+        use Type::{Big, Bool, Date, Float, Int, Numeric, Text, Time};
         let of = dice.pick(&TYPES);
         if dice.percent(45) {
             let compared = dice.pick(&["=", "<>", "<", "<=", ">", ">=", "IS DISTINCT FROM", "IS NOT DISTINCT FROM"]);
             return self.some(dice, depth, Bool, &format!("({{}} {compared} {{}})"), &[of, of]);
         }
-        let (text, of): (&str, &[Type]) = match dice.below(16) {
+        let (text, of): (&str, &[Type]) = match dice.below(20) {
+            15 => ("({} > {})", &[Float, Numeric]),
+            16 => ("({} < {})", &[Int, Numeric]),
+            17 => ("({} = {})", &[Big, Int]),
+            18 => ("({} <= {})", &[Date, Time]),
             0 => ("({} AND {})", &[Bool, Bool]),
             1 => ("({} OR {})", &[Bool, Bool]),
             2 => ("(NOT {})", &[Bool]),

@@ -15,6 +15,7 @@ mod ddsketch;
 mod elements;
 mod exact;
 mod extension;
+mod floats;
 mod from_char;
 mod funnels;
 mod gapfill;
@@ -129,6 +130,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     // Before DataFusion's own.
     let mut rules = state.analyzer().rules.clone();
     rules.insert(0, Arc::new(spans::SpanTexts));
+    rules.insert(1, Arc::new(floats::Floats));
     *state = SessionStateBuilder::new_from_existing(state.clone())
         .with_analyzer_rules(rules)
         .with_query_planner(Arc::new(extension::Planner))

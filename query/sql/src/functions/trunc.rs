@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::{
     array::AsArray,
     compute::cast,
-    datatypes::{DataType, FieldRef, Int64Type, IntervalMonthDayNano, TimeUnit},
+    datatypes::{DataType, FieldRef, Int64Type, IntervalMonthDayNano},
 };
 use datafusion::{
     common::{Result, ScalarValue},
@@ -51,14 +51,7 @@ impl ScalarUDFImpl for DateTrunc {
     }
 
     fn coerce_types(&self, args: &[DataType]) -> Result<Vec<DataType>> {
-        match args {
-            // A date begins at midnight in the session's zone, which is a moment.
-            [field, DataType::Date32] => {
-                let moment = DataType::Timestamp(TimeUnit::Microsecond, Some(UTC.into()));
-                self.inner.coerce_types(&[field.clone(), moment])
-            }
-            _ => self.inner.coerce_types(args),
-        }
+        self.inner.coerce_types(args)
     }
 
     fn output_ordering(&self, inputs: &[ExprProperties]) -> Result<SortProperties> {
