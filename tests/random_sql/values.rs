@@ -193,7 +193,7 @@ impl Values {
             11 => ("CAST({} AS text)", &[Date]),
             12 => ("CAST({} AS text)", &[Time]),
             13 => ("CAST({} AS text)", &[Bool]),
-            14 => ("CAST({} AS text)", &[Float]),
+            14 => ("CAST(floor({}) AS text)", &[Float]),
             15 => ("to_char({}, 'YYYY-MM-DD HH24:MI:SS')", &[Time]),
             16 => ("concat({}, '-', {})", &[Text, Int]),
             17 => ("reverse({})", &[Text]),

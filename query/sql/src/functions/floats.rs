@@ -1,14 +1,18 @@
-//! Numerics beside floats, as results of CASE and arguments of coalesce and its like: PostgreSQL makes both floats, DataFusion
-//! both numerics, into which large floats do not fit.
+//! Numerics beside floats, compared, as results of CASE and as arguments of coalesce and its like: PostgreSQL makes both floats,
+//! DataFusion both numerics, into which large floats do not fit.
+
+use std::cell::Cell;
 
 use arrow::datatypes::DataType;
 use datafusion::{
     common::{
-        DFSchema, Result,
+        DFSchema, Result, ScalarValue,
         tree_node::{Transformed, TreeNode},
     },
     config::ConfigOptions,
-    logical_expr::{Expr, ExprSchemable, LogicalPlan, cast, expr_rewriter::NamePreserver, utils::merge_schema},
+    logical_expr::{
+        Expr, ExprSchemable, LogicalPlan, Operator, Union, cast, expr_rewriter::NamePreserver, utils::merge_schema,
+    },
     optimizer::AnalyzerRule,
 };
 
@@ -23,12 +27,23 @@ pub(super) struct Floats;
 
 impl AnalyzerRule for Floats {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
+        let changed = Cell::new(false);
         let up = |plan: LogicalPlan| {
+            // Types may have changed below, and a union tells those from before.
+            if let LogicalPlan::Union(union) = plan {
+                if !changed.get() {
+                    return Ok(Transformed::no(LogicalPlan::Union(union)));
+                }
+                return Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)));
+            }
             let names = NamePreserver::new(&plan);
             let schema = merge_schema(&plan.inputs());
             let rewritten =
                 plan.map_expressions(|expr| named(&names, expr, |expr| expr.transform_up(|expr| one(expr, &schema))))?;
-            if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
+            if rewritten.transformed {
+                changed.set(true);
+            }
+            if changed.get() { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
         };
         plan.transform_up_with_subqueries(up).map(|rewritten| rewritten.data)
     }
@@ -52,8 +67,35 @@ fn one(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {
             let call = Expr::ScalarFunction(call);
             Ok(if changed { Transformed::yes(call) } else { Transformed::no(call) })
         }
+        Expr::BinaryExpr(mut of) if compares(of.op) => {
+            let changed = compared(&mut [&mut of.left, &mut of.right], schema)?;
+            Ok(if changed { Transformed::yes(Expr::BinaryExpr(of)) } else { Transformed::no(Expr::BinaryExpr(of)) })
+        }
+        Expr::Between(mut of) => {
+            let changed = compared(&mut [&mut of.expr, &mut of.low, &mut of.high], schema)?;
+            Ok(if changed { Transformed::yes(Expr::Between(of)) } else { Transformed::no(Expr::Between(of)) })
+        }
         other => Ok(Transformed::no(other)),
     }
+}
+
+const fn compares(op: Operator) -> bool {
+    use Operator as O;
+    matches!(op, O::Eq | O::NotEq | O::Lt | O::LtEq | O::Gt | O::GtEq | O::IsDistinctFrom | O::IsNotDistinctFrom)
+}
+
+/// What literals may be as numerics, of which DataFusion compares such with 15 digits before the point.
+const NUMERIC: f64 = 1e14;
+
+/// The same for what is compared. A literal is no float there: beside numerics it is one, and columns stay what indexes know.
+fn compared(all: &mut [&mut Expr], schema: &DFSchema) -> Result<bool> {
+    for expr in all.iter() {
+        let is_literal = matches!(expr, Expr::Literal(ScalarValue::Float64(Some(of)), _) if of.abs() < NUMERIC);
+        if !is_literal && expr.get_type(schema)?.is_floating() {
+            return alike(all, schema);
+        }
+    }
+    Ok(false)
 }
 
 /// Casts the numerics among some expressions, if floats are among them too.
