@@ -1,7 +1,7 @@
 //! Numerics beside floats, compared, as results of CASE and as arguments of coalesce and its like: PostgreSQL makes both floats,
 //! DataFusion both numerics, into which large floats do not fit.
 
-use std::cell::Cell;
+use std::{cell::Cell, sync::Arc};
 
 use arrow::datatypes::DataType;
 use datafusion::{
@@ -11,7 +11,8 @@ use datafusion::{
     },
     config::ConfigOptions,
     logical_expr::{
-        Expr, ExprSchemable, LogicalPlan, Operator, Union, cast, expr_rewriter::NamePreserver, utils::merge_schema,
+        Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, cast, expr_rewriter::NamePreserver,
+        utils::merge_schema,
     },
     optimizer::AnalyzerRule,
 };
@@ -30,10 +31,11 @@ impl AnalyzerRule for Floats {
         let changed = Cell::new(false);
         let up = |plan: LogicalPlan| {
             // Types may have changed below, and a union tells those from before.
-            if let LogicalPlan::Union(union) = plan {
-                if !changed.get() {
+            if let LogicalPlan::Union(mut union) = plan {
+                if !parts(&mut union.inputs)? && !changed.get() {
                     return Ok(Transformed::no(LogicalPlan::Union(union)));
                 }
+                changed.set(true);
                 return Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)));
             }
             let names = NamePreserver::new(&plan);
@@ -51,6 +53,31 @@ impl AnalyzerRule for Floats {
     fn name(&self) -> &str {
         "floats"
     }
+}
+
+/// Makes columns of numerics floats in the parts of a union of which another has floats there.
+fn parts(inputs: &mut [Arc<LogicalPlan>]) -> Result<bool> {
+    let width = inputs.iter().map(|input| input.schema().fields().len()).min().unwrap_or(0);
+    let any = |column: usize, is: fn(&DataType) -> bool| {
+        inputs.iter().any(|input| is(input.schema().field(column).data_type()))
+    };
+    let mixed: Vec<usize> =
+        (0..width).filter(|&at| any(at, DataType::is_floating) && any(at, DataType::is_decimal)).collect();
+    if mixed.is_empty() {
+        return Ok(false);
+    }
+    for input in inputs {
+        let columns = input.schema().columns();
+        let exprs = columns.into_iter().enumerate().map(|(at, column)| {
+            let is_numeric = input.schema().field(at).data_type().is_decimal();
+            let name = column.name.clone();
+            let column = Expr::Column(column);
+            if mixed.contains(&at) && is_numeric { cast(column, DataType::Float64).alias(name) } else { column }
+        });
+        let exprs = exprs.collect::<Vec<_>>();
+        *input = Arc::new(LogicalPlan::Projection(Projection::try_new(exprs, Arc::clone(input))?));
+    }
+    Ok(true)
 }
 
 fn one(expr: Expr, schema: &DFSchema) -> Result<Transformed<Expr>> {

@@ -7,11 +7,11 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     BinaryOperator, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Query,
-    SelectItem, SetExpr, TableFactor, UnaryOperator, Value, VisitorMut,
+    SelectItem, SetExpr, TableFactor, UnaryOperator, Value, Values, VisitorMut,
 };
 
 use super::{exact::DIGITS, rewrite::name_of};
-use crate::parse::parse_expr;
+use crate::{parse::parse_expr, types::NUMERIC_SCALE};
 
 /// Functions whose results are of the types of all their arguments.
 const OF_ALL: &[&str] = &[
@@ -46,6 +46,9 @@ impl VisitorMut for Numbers {
     type Break = std::convert::Infallible;
 
     fn pre_visit_query(&mut self, query: &mut Query) -> ControlFlow<Self::Break> {
+        if let Some(with) = query.with.as_mut().filter(|with| with.recursive) {
+            with.cte_tables.iter_mut().for_each(|cte| first_term(&mut cte.query.body));
+        }
         selected(&mut query.body);
         ControlFlow::Continue(())
     }
@@ -54,7 +57,7 @@ impl VisitorMut for Numbers {
         if let TableFactor::Derived { subquery, .. } = factor
             && let SetExpr::Values(values) = &mut *subquery.body
         {
-            values.rows.iter_mut().flat_map(|row| row.iter_mut()).for_each(typed);
+            columns_of(values);
         }
         ControlFlow::Continue(())
     }
@@ -115,6 +118,32 @@ fn is_of_bits(op: &BinaryOperator) -> bool {
             | BinaryOperator::PGBitwiseShiftLeft
             | BinaryOperator::PGBitwiseShiftRight
     )
+}
+
+/// Gives the literals of a column of VALUES their types, where there is nothing else in it that they must fit.
+fn columns_of(values: &mut Values) {
+    let width = values.rows.first().map_or(0, |row| row.len());
+    for column in 0..width {
+        let mut cells = values.rows.iter().filter_map(|row| row.get(column));
+        let null = |cell: &Expr| matches!(cell, Expr::Value(value) if value.value == Value::Null);
+        if cells.all(|cell| number(cell).is_some() || null(cell)) {
+            values.rows.iter_mut().filter_map(|row| row.get_mut(column)).for_each(typed);
+        }
+    }
+}
+
+/// What a recursive query begins with has the type of all its rows, whose numerics may have more digits.
+fn first_term(body: &mut SetExpr) {
+    let SetExpr::SetOperation { left, .. } = body else { return };
+    let SetExpr::Select(select) = &mut **left else { return };
+    for item in &mut select.projection {
+        if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+            && let Some((text, false)) = number(expr)
+            && shape(&text).is_some()
+        {
+            replace(expr, &format!("arrow_cast('{}', 'Decimal128({DIGITS}, {NUMERIC_SCALE})')", plain(&text)));
+        }
+    }
 }
 
 fn selected(body: &mut SetExpr) {

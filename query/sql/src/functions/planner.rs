@@ -234,11 +234,11 @@ impl ExprPlanner for Planner {
         let RawBinaryExpr { op, left, right } = raw;
         let (left, right) = unknown::adopted(&op, left, right, schema)?;
         let (left, right) = compared(&op, left, right, schema);
-        let (left, right) = spans::operands(&op, left, right, schema)?;
         let (left, right) = match arithmetic::plan(&op, left, right, schema)? {
             arithmetic::Outcome::Planned(planned) => return Ok(PlannerResult::Planned(planned)),
             arithmetic::Outcome::Other(left, right) => (left, right),
         };
+        let (left, right) = spans::operands(&op, left, right, schema)?;
         if let Some(planned) = days(&op, &left, &right, schema) {
             return Ok(PlannerResult::Planned(planned));
         }
