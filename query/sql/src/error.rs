@@ -1,5 +1,7 @@
 //! What goes wrong in SQL, with PostgreSQL's error codes.
 
+mod reasons;
+
 use arrow::error::ArrowError;
 use chronolith_storage::StorageError;
 use datafusion::{
@@ -131,10 +133,9 @@ impl From<ArrowError> for SqlError {
         match error {
             ArrowError::DivideByZero => Self::new(b"22012", "division by zero"),
             ArrowError::ArithmeticOverflow(reason) => Self::new(b"22003", format!("value out of range: {reason}")),
-            ArrowError::CastError(reason) => Self::new(b"22P02", reason),
-            ArrowError::ParseError(reason) => Self::new(b"22P02", reason),
-            ArrowError::ComputeError(reason) => Self::new(b"22000", reason),
-            ArrowError::InvalidArgumentError(reason) => Self::new(b"22023", reason),
+            ArrowError::CastError(reason) | ArrowError::ParseError(reason) => reasons::cast(reason),
+            ArrowError::ComputeError(reason) => reasons::of(reason, *b"22000"),
+            ArrowError::InvalidArgumentError(reason) => reasons::of(reason, *b"22023"),
             ArrowError::ExternalError(inner) => match inner.downcast::<DataFusionError>() {
                 Ok(inner) => (*inner).into(),
                 Err(inner) => match inner.downcast::<Self>() {
@@ -164,10 +165,14 @@ impl From<DataFusionError> for SqlError {
             DataFusionError::SchemaError(inner, _) => schema_error(&inner),
             DataFusionError::SQL(inner, _) => syntax_error(&inner),
             DataFusionError::Plan(reason) => plan_error(&reason),
+            DataFusionError::NotImplemented(reason) if reason.contains("OuterReferenceColumn") => {
+                Self::unsupported("a subquery of this form that names columns of the query around it")
+                    .with_hint("Join with a subquery that has row_number() OVER (PARTITION BY ...) instead of LIMIT.")
+            }
             DataFusionError::NotImplemented(reason) => Self::new(b"0A000", format!("not supported: {reason}")),
             DataFusionError::ResourcesExhausted(reason) => Self::new(b"53200", format!("out of memory: {reason}"))
                 .with_hint("read less at once, or give the server more memory for queries"),
-            DataFusionError::Execution(reason) => Self::new(b"22000", reason),
+            DataFusionError::Execution(reason) => reasons::of(reason, *b"22000"),
             DataFusionError::Configuration(reason) => Self::new(b"22023", reason),
             DataFusionError::IoError(inner) => Self::new(b"58030", inner.to_string()),
             other => Self::new(b"XX000", other.strip_backtrace()),
@@ -187,8 +192,12 @@ fn shared(error: &DataFusionError) -> SqlError {
         DataFusionError::ResourcesExhausted(reason) => DataFusionError::ResourcesExhausted(reason.clone()).into(),
         DataFusionError::Execution(reason) => DataFusionError::Execution(reason.clone()).into(),
         DataFusionError::ArrowError(inner, _) => match &**inner {
+            ArrowError::ExternalError(inner) => match inner.downcast_ref::<SqlError>() {
+                Some(own) => own.clone(),
+                None => SqlError::new(b"XX000", inner.to_string()),
+            },
             ArrowError::DivideByZero => SqlError::new(b"22012", "division by zero"),
-            ArrowError::CastError(reason) | ArrowError::ParseError(reason) => SqlError::new(b"22P02", reason.clone()),
+            ArrowError::CastError(reason) | ArrowError::ParseError(reason) => reasons::cast(reason.clone()),
             other => SqlError::new(b"22000", other.to_string()),
         },
         other => SqlError::new(b"XX000", other.strip_backtrace()),
@@ -211,9 +220,14 @@ fn schema_error(error: &SchemaError) -> SqlError {
         SchemaError::AmbiguousReference { field } => {
             SqlError::new(b"42702", format!("column reference \"{}\" is ambiguous", field.name))
         }
-        SchemaError::DuplicateQualifiedField { .. } | SchemaError::DuplicateUnqualifiedField { .. } => {
-            SqlError::new(b"42701", error.to_string())
+        SchemaError::DuplicateQualifiedField { qualifier, name } => {
+            let table = qualifier.table();
+            SqlError::new(
+                b"42712",
+                format!("table name \"{table}\" or its column \"{name}\" is specified more than once"),
+            )
         }
+        SchemaError::DuplicateUnqualifiedField { .. } => SqlError::new(b"42701", error.to_string()),
     }
 }
 
@@ -245,18 +259,7 @@ fn plan_error(reason: &str) -> SqlError {
         let name = table.rsplit('.').next().unwrap_or(table);
         return SqlError::new(b"42P01", format!("relation \"{name}\" does not exist"));
     }
-    if reason.starts_with("Invalid function")
-        || reason.contains("No function matches the given name and argument types")
-    {
-        return SqlError::new(b"42883", reason);
-    }
-    if reason.contains("must be in the GROUP BY clause") || reason.contains("must appear in the GROUP BY clause") {
-        return SqlError::new(b"42803", reason);
-    }
-    if reason.contains("Cannot coerce") || reason.contains("Cannot infer common argument type") {
-        return SqlError::new(b"42804", reason);
-    }
-    SqlError::new(b"42000", reason)
+    reasons::of(reason.to_owned(), *b"42000")
 }
 
 #[cfg(test)]

@@ -17,12 +17,12 @@ use arrow::{
 use chronolith_sql::{
     SqlError,
     clock::{self, Zone},
+    types::float_text::{write_f32, write_f64},
 };
 
 use super::{
     backend,
     failure::sql_error,
-    float_text::{write_f32, write_f64},
     types::{PgType, Shape},
 };
 use crate::ingest::postgres::{array_text, frontend::Format, numeric};
@@ -60,9 +60,22 @@ pub(crate) enum Cells {
     Timestamp(PrimitiveArray<TimestampMicrosecondType>),
     TimestampTz(PrimitiveArray<TimestampMicrosecondType>),
     Interval(PrimitiveArray<IntervalMonthDayNanoType>),
-    Numeric(Decimal128Array, i8),
+    /// With its scale, and whether digits behind the point that are zero are left out.
+    Numeric(Decimal128Array, i8, bool),
     /// Lists, what they are, and all elements one after another.
     List(ListArray, PgType, Box<Self>),
+}
+
+/// The scales of numerics without a scale of their own, and of their products: PostgreSQL keeps the digits that were written,
+/// which here are those that are not zero.
+const FREE_SCALES: [i8; 2] = [10, 20];
+
+/// The digits and the scale that are shown.
+fn shown(mut digits: i128, mut scale: i8, free: bool) -> (i128, i8) {
+    while free && scale > 0 && digits % 10 == 0 {
+        (digits, scale) = (digits / 10, scale - 1);
+    }
+    (digits, scale)
 }
 
 /// The version of jsonb's binary form.
@@ -131,7 +144,8 @@ impl Cells {
                     DataType::Decimal128(precision, _) => *precision,
                     _ => numeric::NUMERIC_DIGITS,
                 };
-                Self::Numeric(to(&DataType::Decimal128(precision, scale))?.as_primitive().clone(), scale)
+                let numbers = to(&DataType::Decimal128(precision, scale))?.as_primitive().clone();
+                Self::Numeric(numbers, scale, precision == numeric::NUMERIC_DIGITS && FREE_SCALES.contains(&scale))
             }
         })
     }
@@ -151,7 +165,7 @@ impl Cells {
             Self::Time(a) => a.is_null(row),
             Self::Timestamp(a) | Self::TimestampTz(a) => a.is_null(row),
             Self::Interval(a) => a.is_null(row),
-            Self::Numeric(a, _) => a.is_null(row),
+            Self::Numeric(a, ..) => a.is_null(row),
             Self::List(a, ..) => a.is_null(row),
         }
     }
@@ -204,7 +218,10 @@ impl Cells {
             Self::Timestamp(a) => clock::write_timestamp(out, a.value(row), None),
             Self::TimestampTz(a) => clock::write_timestamp(out, a.value(row), Some(&style.zone)),
             Self::Interval(a) => clock::write_interval(out, a.value(row)),
-            Self::Numeric(a, scale) => numeric::write_text(out, a.value(row), *scale),
+            Self::Numeric(a, scale, free) => {
+                let (digits, scale) = shown(a.value(row), *scale, *free);
+                numeric::write_text(out, digits, scale);
+            }
             Self::List(lists, pg, elements) if pg.is_vector() => {
                 for (place, element) in range(lists, row).enumerate() {
                     if place > 0 {
@@ -262,7 +279,10 @@ impl Cells {
                 out.extend_from_slice(&interval.days.to_be_bytes());
                 out.extend_from_slice(&interval.months.to_be_bytes());
             }
-            Self::Numeric(a, scale) => numeric::write_binary(out, a.value(row), *scale),
+            Self::Numeric(a, scale, free) => {
+                let (digits, scale) = shown(a.value(row), *scale, *free);
+                numeric::write_binary(out, digits, scale);
+            }
             Self::List(lists, pg, elements) => {
                 let range = range(lists, row);
                 let has_null = range.clone().any(|element| elements.is_null(element));

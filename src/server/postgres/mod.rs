@@ -15,7 +15,6 @@ mod copy;
 mod counters;
 mod extended;
 mod failure;
-mod float_text;
 mod parameters;
 mod rows;
 mod scram;

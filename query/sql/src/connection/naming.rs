@@ -3,11 +3,14 @@
 use std::{collections::BTreeMap, ops::ControlFlow, sync::Arc};
 
 use arrow::datatypes::{Field, Schema, SchemaRef};
-use datafusion::sql::sqlparser::ast::{Expr, Query, Select, SelectItem, SetExpr, Statement, VisitorMut};
+use datafusion::sql::sqlparser::ast::{
+    ArrayElemTypeDef, DataType, Expr, Query, Select, SelectItem, SetExpr, Statement, TrimWhereField, VisitorMut,
+};
 
 use crate::{
     error::{Result, SqlError},
     parse::{ident, quoted, walk_mut},
+    types::{declared_type, type_name},
 };
 
 /// Begins a name that stands for another one, which DataFusion could not tell from a column of the same name.
@@ -22,18 +25,21 @@ pub(crate) fn column_name(expr: &Expr) -> String {
         Expr::Function(call) => {
             call.name.0.last().and_then(|part| part.as_ident()).map_or_else(|| "?column?".to_owned(), ident)
         }
-        Expr::Cast { expr, data_type, .. } => match column_name(expr) {
-            name if name == "?column?" => data_type.to_string().to_lowercase(),
-            name => name,
-        },
-        Expr::Case { else_result, .. } => match else_result.as_deref().map(column_name) {
-            Some(name) if name != "?column?" => name,
+        Expr::Cast { expr, data_type, .. } if is_unnamed(expr) => type_called(data_type),
+        Expr::Cast { expr, .. } => column_name(expr),
+        Expr::Case { else_result, .. } => match else_result.as_deref() {
+            Some(result) if !is_unnamed(result) => column_name(result),
             _ => "case".to_owned(),
         },
         Expr::Extract { .. } => "extract".to_owned(),
-        Expr::Exists { .. } => "exists".to_owned(),
+        Expr::Exists { negated: false, .. } => "exists".to_owned(),
+        Expr::CompoundFieldAccess { root, .. } => column_name(root),
         Expr::Substring { .. } => "substring".to_owned(),
-        Expr::Trim { .. } => "btrim".to_owned(),
+        Expr::Trim { trim_where, .. } => match trim_where {
+            Some(TrimWhereField::Leading) => "ltrim".to_owned(),
+            Some(TrimWhereField::Trailing) => "rtrim".to_owned(),
+            _ => "btrim".to_owned(),
+        },
         Expr::Position { .. } => "position".to_owned(),
         Expr::Ceil { .. } => "ceil".to_owned(),
         Expr::Floor { .. } => "floor".to_owned(),
@@ -41,7 +47,7 @@ pub(crate) fn column_name(expr: &Expr) -> String {
         Expr::AtTimeZone { .. } => "timezone".to_owned(),
         Expr::Array(_) => "array".to_owned(),
         Expr::Interval(_) => "interval".to_owned(),
-        Expr::TypedString(typed) => typed.data_type.to_string().to_lowercase(),
+        Expr::TypedString(typed) => type_called(&typed.data_type),
         Expr::Subquery(query) => match &*query.body {
             SetExpr::Select(select) => match select.projection.first() {
                 Some(SelectItem::UnnamedExpr(expr)) => column_name(expr),
@@ -51,6 +57,28 @@ pub(crate) fn column_name(expr: &Expr) -> String {
             _ => "?column?".to_owned(),
         },
         _ => "?column?".to_owned(),
+    }
+}
+
+/// Whether an expression has no name but that of a type or of CASE, which one around it replaces.
+fn is_unnamed(expr: &Expr) -> bool {
+    match expr {
+        Expr::Cast { expr, .. } | Expr::Nested(expr) | Expr::Collate { expr, .. } => is_unnamed(expr),
+        Expr::Case { else_result, .. } => else_result.as_deref().is_none_or(is_unnamed),
+        Expr::TypedString(_) | Expr::Interval(_) => true,
+        other => column_name(other) == "?column?",
+    }
+}
+
+/// What a type is called where a column is named after it: as in `pg_type`, without a length, an array as its elements.
+fn type_called(data_type: &DataType) -> String {
+    let of = match data_type {
+        DataType::Array(ArrayElemTypeDef::SquareBracket(of, _) | ArrayElemTypeDef::AngleBracket(of)) => of,
+        other => other,
+    };
+    match declared_type(of) {
+        Ok(known) => type_name(&known),
+        Err(_) => of.to_string().to_lowercase(),
     }
 }
 
@@ -165,24 +193,36 @@ impl VisitorMut for Inner {
     type Break = ();
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
-        if let SetExpr::Select(select) = &mut *query.body {
-            let mut seen: BTreeMap<String, usize> = BTreeMap::new();
-            for item in &select.projection {
-                if let Some(name) = item_name(item) {
-                    *seen.entry(name).or_default() += 1;
-                }
-            }
-            for item in &mut select.projection {
-                let SelectItem::UnnamedExpr(expr) = item else { continue };
-                if matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)) {
-                    continue;
-                }
-                let name = column_name(expr);
-                if name != "?column?" && seen.get(&name) == Some(&1) {
-                    rename(item, &name);
-                }
-            }
-        }
+        name_parts(&mut query.body);
         ControlFlow::Continue(())
+    }
+}
+
+/// Names the columns of each SELECT of a set operation.
+fn name_parts(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => name_inner(select),
+        SetExpr::SetOperation { left, right, .. } => {
+            name_parts(left);
+            name_parts(right);
+        }
+        _ => {}
+    }
+}
+
+fn name_inner(select: &mut Select) {
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for (place, item) in select.projection.iter_mut().enumerate() {
+        let Some(name) = item_name(item) else { continue };
+        let times = seen.entry(name.clone()).or_default();
+        *times += 1;
+        let plain = !matches!(item, SelectItem::UnnamedExpr(expr)
+            if !matches!(expr, Expr::Identifier(_) | Expr::CompoundIdentifier(_)));
+        match times {
+            1 if plain => {}
+            1 => rename(item, &name),
+            // Who names it from outside means the first of the name; in PostgreSQL that is an error.
+            _ => rename(item, &format!("{STANDS_FOR}{place}{STANDS_FOR}{name}")),
+        }
     }
 }

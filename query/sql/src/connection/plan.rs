@@ -16,7 +16,7 @@ use datafusion::{
     execution::{SendableRecordBatchStream, SessionState},
     logical_expr::{Expr as Planned, ExprSchemable, LogicalPlan, expr::Placeholder, simplify::SimplifyContext},
     optimizer::simplify_expressions::ExprSimplifier,
-    physical_plan::{collect, execute_stream},
+    physical_plan::{ExecutionPlan, collect, execute_stream},
     prelude::SessionContext,
     sql::{
         parser::Statement as PlannedStatement,
@@ -112,8 +112,9 @@ impl Connection {
         parameters: &[ScalarValue],
     ) -> Result<(SchemaRef, RowStream)> {
         let (state, plan) = self.plan(statement, parameters).await?;
+        let plan = analyzed(&state, plan)?;
         let schema = Arc::clone(plan.schema().inner());
-        let physical = Box::pin(state.create_physical_plan(&plan)).await?;
+        let physical = Box::pin(physical(&state, plan)).await?;
         let rows = execute_stream(physical, state.task_ctx())?;
         let named = naming::result_schema(&schema);
         let rename = (named != schema).then(|| Arc::clone(&named));
@@ -137,8 +138,9 @@ impl Connection {
         parameters: &[ScalarValue],
     ) -> Result<(DFSchemaRef, Vec<RecordBatch>)> {
         let (state, plan) = Box::pin(self.plan(query, parameters)).await?;
+        let plan = analyzed(&state, plan)?;
         let schema = Arc::clone(plan.schema());
-        let physical = Box::pin(state.create_physical_plan(&plan)).await?;
+        let physical = Box::pin(physical(&state, plan)).await?;
         Ok((schema, Box::pin(collect(physical, state.task_ctx())).await?))
     }
 
@@ -191,6 +193,25 @@ impl Connection {
     }
 }
 
+/// A plan in which operands have the types that they are calculated in: of `1 UNION SELECT 2.5`, only now is it known that
+/// the result is numeric.
+pub(crate) fn analyzed(state: &SessionState, plan: LogicalPlan) -> Result<LogicalPlan> {
+    // An explained plan is analyzed when it is explained.
+    if matches!(plan, LogicalPlan::Explain(_)) {
+        return Ok(plan);
+    }
+    Ok(state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {})?)
+}
+
+/// What runs an analyzed plan.
+async fn physical(state: &SessionState, plan: LogicalPlan) -> Result<Arc<dyn ExecutionPlan>> {
+    if matches!(plan, LogicalPlan::Explain(_)) {
+        return Ok(state.create_physical_plan(&plan).await?);
+    }
+    let optimized = state.optimizer().optimize(plan, state, |_, _| {})?;
+    Ok(state.query_planner().create_physical_plan(&optimized, state).await?)
+}
+
 /// A query of these columns from nothing.
 pub(crate) fn select(items: Vec<SelectItem>) -> Result<Query> {
     let internal = || SqlError::new(b"XX000", "a query could not be made");
@@ -208,8 +229,9 @@ fn simplified(state: &SessionState, expr: Planned, schema: &DFSchema) -> Result<
         .with_query_execution_start_time(state.execution_props().query_execution_start_time)
         .build();
     let simplifier = ExprSimplifier::new(context);
-    let coerced = simplifier.coerce(expr, schema)?;
-    let in_zone = functions::in_zone(coerced, schema, functions::zone_of(state.config_options()))?.data;
+    let zone = functions::zone_of(state.config_options());
+    let coerced = functions::casts(simplifier.coerce(expr, schema)?, schema, zone)?.data;
+    let in_zone = functions::in_zone(coerced, schema, zone)?.data;
     Ok(simplifier.simplify(in_zone)?)
 }
 

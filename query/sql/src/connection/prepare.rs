@@ -15,7 +15,7 @@ use datafusion::{
     },
 };
 
-use super::{Connection, done, infer, naming};
+use super::{Connection, done, infer, naming, plan::analyzed};
 use crate::{
     error::{Result, SqlError},
     outcome::Outcome,
@@ -86,7 +86,7 @@ impl Connection {
     ) -> Result<SchemaRef> {
         let mut typed = query;
         cast_parameters(&mut typed, types);
-        let (_, plan) = self.plan(typed, &[]).await?;
+        let (state, plan) = self.plan(typed, &[]).await?;
         for (name, field) in plan.get_parameter_fields()? {
             if let (Some(number), Some(field)) = (number_of(&name), field)
                 && field.data_type() != &DataType::Null
@@ -95,6 +95,8 @@ impl Connection {
             }
         }
         infer::from_plan(&plan, found)?;
+        // Where the types of parameters are too little known for an analysis, the statement fails when it runs, if at all.
+        let plan = analyzed(&state, plan.clone()).unwrap_or(plan);
         Ok(Arc::clone(plan.schema().inner()))
     }
 

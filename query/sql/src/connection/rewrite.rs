@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::members;
 use crate::{
     error::{Result, SqlError},
-    functions::IN_UTC,
+    functions::{self, IN_UTC},
     parse::{self, ident, quoted, walk_mut},
     rollup,
     scope::Scope,
@@ -119,6 +119,7 @@ impl Names<'_> {
         let Some(mut statement @ Statement::Query(_)) = parse::parse(query)? else {
             return Err(SqlError::new(b"XX001", format!("the query of view \"{name}\" cannot be read")));
         };
+        functions::rewrite_statement(&mut statement)?;
         let mut inner =
             Names { scope: self.scope, with: BTreeSet::new(), tables: Vec::new(), depth: self.depth + 1, error: None };
         let _ = walk_mut(&mut statement, &mut inner);

@@ -4,14 +4,19 @@
 //! result and a function over columns ([`scalar`]) or a kernel over states ([`aggregate`]).
 
 mod aggregate;
+mod arithmetic;
 mod asof;
 mod asof_exec;
 mod balance;
 mod bucket;
+mod casts;
 mod chain;
 mod datetime;
 mod ddsketch;
+mod elements;
+mod exact;
 mod extension;
+mod floats;
 mod from_char;
 mod funnels;
 mod gapfill;
@@ -21,21 +26,28 @@ mod interval;
 pub mod json;
 mod lateral;
 mod make;
+mod numbers;
 mod planner;
 mod quantiles;
 mod rewrite;
+mod rounding;
 mod scalar;
 mod series;
 mod sessions;
+mod shown;
 mod sketches;
 mod spans;
+mod spelling;
 mod stats;
 mod t_test;
 mod text;
 mod time_texts;
 mod to_char;
 mod top_k;
+mod totals;
 mod trunc;
+mod unknown;
+mod using;
 mod vectors;
 mod zoned;
 
@@ -48,6 +60,7 @@ use datafusion::{
 };
 
 use crate::error::Result;
+pub(crate) use casts::casts;
 pub(crate) use zoned::{IN_UTC, in_zone, texts_of_times, zone_of};
 
 /// Makes all functions known to a context. It is called once; sessions share what it registered.
@@ -79,6 +92,8 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         time_texts::scalars(),
         zoned::scalars(),
         interval::scalars(),
+        rounding::scalars(),
+        spelling::scalars(),
     ];
     let uuid =
         datafusion::functions::string::uuid().as_ref().clone().with_aliases(["gen_random_uuid", "uuid_generate_v4"]);
@@ -98,6 +113,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
         stats::aggregates(),
         t_test::aggregates(),
         top_k::aggregates(),
+        totals::aggregates(),
     ];
     for function in aggregates.into_iter().flatten() {
         for name in std::iter::once(function.name()).chain(function.aliases().iter().map(String::as_str)) {
@@ -107,6 +123,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     }
     state.register_udwf(Arc::new(sessions::window()))?;
     state.register_expr_planner(Arc::new(planner::Planner))?;
+    state.add_analyzer_rule(Arc::new(casts::PgCasts));
     state.add_analyzer_rule(Arc::new(zoned::SessionZone));
     state.add_analyzer_rule(Arc::new(lateral::LateralRule));
     state.add_analyzer_rule(Arc::new(gapfill::GapFillRule));
@@ -114,6 +131,7 @@ fn register_all(ctx: &SessionContext) -> datafusion::common::Result<()> {
     // Before DataFusion's own.
     let mut rules = state.analyzer().rules.clone();
     rules.insert(0, Arc::new(spans::SpanTexts));
+    rules.insert(1, Arc::new(floats::Floats));
     *state = SessionStateBuilder::new_from_existing(state.clone())
         .with_analyzer_rules(rules)
         .with_query_planner(Arc::new(extension::Planner))

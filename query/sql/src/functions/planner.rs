@@ -8,12 +8,13 @@ use std::{
 
 use arrow::datatypes::{DataType, Field, IntervalUnit, TimeUnit};
 use datafusion::{
-    common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err},
+    common::{DFSchema, Result, ScalarValue, not_impl_err, plan_err, tree_node::TreeNode},
     functions_aggregate::{
         array_agg::array_agg_udaf,
         bool_and_or::bool_and_udaf,
         first_last::{first_value_udaf, last_value_udaf},
     },
+    functions_nested::expr_fn::array_to_string,
     logical_expr::{
         Accumulator, AggregateUDF, AggregateUDFImpl, Expr, ExprSchemable, GetFieldAccess, Operator, Signature,
         Volatility, binary_expr, cast,
@@ -24,7 +25,7 @@ use datafusion::{
     sql::sqlparser::ast::BinaryOperator,
 };
 
-use super::{chain, interval, json, scalar::PG_TYPE, spans, vectors};
+use super::{arithmetic, chain, interval, json, scalar::PG_TYPE, spans, unknown, vectors};
 
 /// Aggregates that [`Planner`] replaces, so that none is ever executed.
 pub(super) fn aggregates() -> Vec<AggregateUDF> {
@@ -172,6 +173,24 @@ fn as_jsonb(name: &str, collected: Expr) -> Expr {
     if name.starts_with("jsonb") { json::jsonb_in().udf().call(vec![collected]) } else { collected }
 }
 
+/// string_agg in an order: as an array in that order. DataFusion has no two of different orders beside each other.
+fn joined(mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+    let [value, separator] = raw.args.as_slice() else { return Ok(PlannerResult::Original(raw)) };
+    if !matches!(separator, Expr::Literal(..)) {
+        return Ok(PlannerResult::Original(raw));
+    }
+    let (value, separator) = (cast(value.clone(), DataType::Utf8View), separator.clone());
+    let known = value.clone().is_not_null();
+    let known = match raw.filter.take() {
+        Some(filter) => filter.and(known),
+        None => known,
+    };
+    let texts =
+        AggregateFunction::new_udf(array_agg_udaf(), vec![value], false, Some(Box::new(known)), raw.order_by, None);
+    let joined = array_to_string(Expr::AggregateFunction(texts), separator);
+    Ok(PlannerResult::Planned(joined))
+}
+
 /// A literal that is compared with jsonb is jsonb, and is compared in its one form.
 fn compared(op: &BinaryOperator, left: Expr, right: Expr, schema: &DFSchema) -> (Expr, Expr) {
     use BinaryOperator as Op;
@@ -224,8 +243,14 @@ impl ExprPlanner for Planner {
             chain::Outcome::Joined(joined) => return Ok(PlannerResult::Planned(joined)),
             chain::Outcome::Apart(left, right) => (left, right),
         };
-        chain::check(&left, schema)?;
+        let (left, right) = unknown::adopted(&op, left, right, schema)?;
         let (left, right) = compared(&op, left, right, schema);
+        let (left, right) = match arithmetic::plan(&op, left, right, schema)? {
+            arithmetic::Outcome::Planned(planned) => return Ok(PlannerResult::Planned(planned)),
+            arithmetic::Outcome::Other(left, right) => (left, right),
+        };
+        // Those of numbers are one call by now.
+        chain::check(&left)?;
         let (left, right) = spans::operands(&op, left, right, schema)?;
         if let Some(planned) = days(&op, &left, &right, schema) {
             return Ok(PlannerResult::Planned(planned));
@@ -278,6 +303,17 @@ impl ExprPlanner for Planner {
     }
 
     fn plan_aggregate(&self, mut raw: RawAggregateExpr) -> Result<PlannerResult<RawAggregateExpr>> {
+        // By its name, an expression with a cast is no other than one without: `sum(a), sum(a::numeric)` would be one column.
+        let has_cast = |expr: &Expr| expr.exists(|expr| Ok(matches!(expr, Expr::Cast(_))));
+        for arg in &mut raw.args {
+            if has_cast(arg)? {
+                let name = arg.to_string();
+                *arg = std::mem::take(arg).alias(name);
+            }
+        }
+        if raw.func.name() == "string_agg" && !raw.order_by.is_empty() && !raw.distinct {
+            return joined(raw);
+        }
         if raw.func.inner().downcast_ref::<Marker>().is_none() {
             return Ok(PlannerResult::Original(raw));
         }

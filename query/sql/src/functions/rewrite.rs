@@ -7,18 +7,21 @@ use datafusion::{
     sql::sqlparser::{
         ast::{
             BinaryOperator, DataType, DateTimeField, ExactNumberInfo, Expr, FunctionArg, FunctionArgExpr,
-            FunctionArguments, Ident, Interval, ObjectName, Select, SelectItem, Statement, TableAlias,
+            FunctionArguments, Ident, Interval, ObjectName, Query, Select, SelectItem, Statement, TableAlias,
             TableAliasColumnDef, TableFactor, TableWithJoins, TypedString, UnaryOperator, Value, Visitor, VisitorMut,
         },
         parser::Parser,
     },
 };
 
-use super::{asof, balance, datetime, from_char, interval, make, series, time_texts};
+use super::{
+    asof, balance, datetime, elements, from_char, interval, make, numbers::Numbers, series, spelling, time_texts, using,
+};
 use crate::parse::{walk, walk_mut};
 
 /// Rewrites a statement in place.
 pub(super) fn statement(statement: &mut Statement) -> Result<()> {
+    let _ = walk_mut(statement, &mut Numbers);
     match walk_mut(statement, &mut Rewriter) {
         ControlFlow::Break(error) => Err(error),
         ControlFlow::Continue(()) => Ok(()),
@@ -81,6 +84,7 @@ impl VisitorMut for Rewriter {
     type Break = DataFusionError;
 
     fn pre_visit_select(&mut self, select: &mut Select) -> Flow {
+        elements::name(select);
         flow(select_list(select).and_then(|()| select.from.iter_mut().try_for_each(table)))
     }
 
@@ -96,8 +100,12 @@ impl VisitorMut for Rewriter {
         Flow::Continue(())
     }
 
+    fn pre_visit_query(&mut self, query: &mut Query) -> Flow {
+        flow(spelling::query(query).and_then(|()| using::joins(query)))
+    }
+
     fn post_visit_expr(&mut self, expr: &mut Expr) -> Flow {
-        flow(rewrite_expr(expr))
+        flow(rewrite_expr(expr).and_then(|()| spelling::expr(expr)))
     }
 }
 
@@ -131,11 +139,7 @@ fn rewrite_expr(expr: &mut Expr) -> Result<()> {
             }
         }
         Expr::Extract { field, expr: of, .. } => {
-            let field = field.to_string();
-            *expr = match datetime::renamed("date_part", Some(&field), 2) {
-                Some(renamed) => expression(&format!("{renamed}('{}', {of})", field.replace('\'', "''")))?,
-                None => as_float(expr)?,
-            };
+            *expr = spelling::extracted(&field.to_string(), of)?;
         }
         Expr::Interval(interval) => canonical(interval)?,
         Expr::UnaryOp { op: UnaryOperator::Minus, expr: of } if matches!(**of, Expr::Interval(_)) => {
@@ -232,7 +236,7 @@ fn refuse(name: &str) -> Result<()> {
 }
 
 /// A function's name without its schema, as it is compared.
-fn name_of(name: &ObjectName) -> String {
+pub(super) fn name_of(name: &ObjectName) -> String {
     let ident = name.0.last().and_then(|part| part.as_ident());
     ident.map_or_else(String::new, |i| if i.quote_style.is_some() { i.value.clone() } else { i.value.to_lowercase() })
 }
@@ -265,7 +269,7 @@ fn select_list(select: &mut Select) -> Result<()> {
         }
         let mut call = function.clone();
         call.name = ObjectName::from(vec![Ident::new(*list)]);
-        let expr = expression(&format!("unnest({call})"))?;
+        let expr = expression(&json_typed(&name, format!("unnest({call})"), "value"))?;
         *item = SelectItem::ExprWithAlias { expr, alias: alias.unwrap_or_else(|| Ident::new(name)) };
     }
     Ok(())
@@ -308,13 +312,14 @@ fn factor(factor: &mut TableFactor) -> Result<()> {
     let args = args.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let lists: Vec<(Option<&str>, String)> =
         rows.columns.iter().map(|(column, list)| (*column, format!("{list}({args})"))).collect();
+    let function = name.clone();
     let own_names = rows.columns.iter().all(|(column, _)| column.is_some());
     let alias = match alias.take() {
         // The columns keep their names unless the alias renames them.
         alias if own_names => Some(alias.unwrap_or_else(|| named(None, &name, 0))),
         alias => Some(named(alias, &name, 1)),
     };
-    *factor = lateral(&lists, alias, ordinality)?;
+    *factor = lateral_of(&function, &lists, alias, ordinality)?;
     Ok(())
 }
 
@@ -324,10 +329,29 @@ fn unnest(arrays: Vec<Expr>, alias: Option<TableAlias>, ordinality: bool) -> Res
     lateral(&lists, Some(named(alias, "unnest", count)), ordinality)
 }
 
+fn lateral(lists: &[(Option<&str>, String)], alias: Option<TableAlias>, ordinality: bool) -> Result<TableFactor> {
+    lateral_of("unnest", lists, alias, ordinality)
+}
+
+/// What a function returns as rows, with the JSON type that it has.
+fn json_typed(function: &str, rows: String, column: &str) -> String {
+    match function {
+        "jsonb_array_elements" | "jsonb_each" if column == "value" => format!("jsonb_in({rows})"),
+        "json_array_elements" | "json_each" if column == "value" => format!("json_in({rows})"),
+        _ => rows,
+    }
+}
+
 /// A query that unnests lists side by side.
-fn lateral(lists: &[(Option<&str>, String)], mut alias: Option<TableAlias>, ordinality: bool) -> Result<TableFactor> {
+fn lateral_of(
+    function: &str,
+    lists: &[(Option<&str>, String)],
+    mut alias: Option<TableAlias>,
+    ordinality: bool,
+) -> Result<TableFactor> {
     let column = |(at, (name, list)): (usize, &(Option<&str>, String))| {
-        format!("unnest({list}) AS {}", name.map_or_else(|| format!("unnest_{at}"), str::to_owned))
+        let rows = json_typed(function, format!("unnest({list})"), name.unwrap_or_default());
+        format!("{rows} AS {}", name.map_or_else(|| format!("unnest_{at}"), str::to_owned))
     };
     let mut columns: Vec<String> = lists.iter().enumerate().map(column).collect();
     if ordinality {
@@ -381,7 +405,26 @@ fn is_other(arg: &FunctionArg) -> bool {
     walk(expr, &mut Others).is_break()
 }
 
-fn expression(sql: &str) -> Result<Expr> {
+/// Ends at the first name of a column, and at what may have one.
+struct Names;
+
+impl Visitor for Names {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Identifier(_) | Expr::CompoundIdentifier(_) | Expr::Subquery(_) => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        }
+    }
+}
+
+/// Whether an expression may name columns.
+pub(super) fn names_columns(expr: &Expr) -> bool {
+    walk(expr, &mut Names).is_break()
+}
+
+pub(super) fn expression(sql: &str) -> Result<Expr> {
     let parsed = Parser::new(&crate::parse::Postgres).try_with_sql(sql).and_then(|mut parser| parser.parse_expr());
     parsed.map_err(|error| plan_datafusion_err!("{error}"))
 }

@@ -22,6 +22,7 @@ use datafusion::{
 };
 
 use super::{
+    casts::named,
     interval::{self, INTERVAL},
     scalar::{Arg, Scalar, exactly},
     time_texts::written,
@@ -93,10 +94,7 @@ impl AnalyzerRule for SpanTexts {
         let read_plan = |plan: LogicalPlan| {
             let names = NamePreserver::new(&plan);
             let schema = merge_schema(&plan.inputs());
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                expr.transform_up(|expr| list(expr, &schema))?.map_data(|expr| Ok(name.restore(expr)))
-            })
+            plan.map_expressions(|expr| named(&names, expr, |expr| expr.transform_up(|expr| list(expr, &schema))))
         };
         plan.transform_up_with_subqueries(read_plan).map(|rewritten| rewritten.data)
     }

@@ -55,12 +55,6 @@ pub(super) fn scalars() -> Vec<ScalarUDF> {
             |_| Ok(DataType::Int64),
             |call| divided(call, i64::checked_div),
         ),
-        Scalar::new(
-            "mod",
-            const { &[exactly(&[Arg::Int, Arg::Int])] },
-            |_| Ok(DataType::Int64),
-            |call| divided(call, i64::checked_rem),
-        ),
     ];
     of.into_iter().map(Scalar::udf).collect()
 }

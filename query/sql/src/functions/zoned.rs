@@ -26,6 +26,7 @@ use datafusion::{
 };
 
 use super::{
+    casts::named,
     datetime::{self, column, naive},
     from_char, interval, make,
     scalar::{Arg, Call, Scalar, Shape, exactly},
@@ -102,10 +103,7 @@ fn whole(plan: LogicalPlan, zone: &str) -> Result<Transformed<LogicalPlan>> {
     if plan.inputs().is_empty() {
         schema = DFSchema::clone(plan.schema());
     }
-    let rewritten = plan.map_expressions(|expr| {
-        let name = names.save(&expr);
-        in_zone(expr, &schema, zone)?.map_data(|expr| Ok(name.restore(expr)))
-    })?;
+    let rewritten = plan.map_expressions(|expr| named(&names, expr, |expr| in_zone(expr, &schema, zone)))?;
     let rewritten = rewritten.transform_data(|plan| sorted_by_length(plan, &schema))?;
     if !rewritten.transformed {
         return Ok(rewritten);

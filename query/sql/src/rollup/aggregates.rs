@@ -60,10 +60,7 @@ pub(super) fn kept(call: &Function, result: &DataType) -> Result<Kept> {
             let sum =
                 if result.is_decimal() { format!("sum({of})") } else { format!("sum(arrow_cast({of}, 'Float64'))") };
             let states = vec![state(sum, "sum"), state(format!("count({of})"), "sum")];
-            let divided = |m: &[String], _: &str| match m {
-                [sum, count] => format!("CAST({sum} AS DOUBLE PRECISION) / nullif({count}, 0)"),
-                _ => String::new(),
-            };
+            let divided: fn(&[String], &str) -> String = if result.is_decimal() { exact_average } else { average };
             kept(states, divided, true)
         }
         "approx_distinct" | "approx_count_distinct" => {
@@ -95,6 +92,22 @@ pub(super) fn kept(call: &Function, result: &DataType) -> Result<Kept> {
         }
         _ => return Err(no_states(&name)),
     })
+}
+
+/// The average of floats, of their sum and count.
+fn average(merged: &[String], _: &str) -> String {
+    match merged {
+        [sum, count] => format!("CAST({sum} AS DOUBLE PRECISION) / nullif({count}, 0)"),
+        _ => String::new(),
+    }
+}
+
+/// The average of integers and numerics, which is a numeric.
+fn exact_average(merged: &[String], _: &str) -> String {
+    match merged {
+        [sum, count] => format!("({sum} * 1.0) / nullif({count}, 0)"),
+        _ => String::new(),
+    }
 }
 
 /// Refuses an aggregate whose states do not merge.

@@ -242,7 +242,7 @@ async fn fold(
     let groups = rollup.group_columns();
     let bucket = quoted(&group_column(0));
     let many = format!(
-        "SELECT {bucket}, sum(n) FROM (SELECT {groups}, count(*) AS n FROM {} GROUP BY {groups} HAVING count(*) >= \
+        "SELECT {bucket}, CAST(sum(n) AS BIGINT) FROM (SELECT {groups}, count(*) AS n FROM {} GROUP BY {groups} HAVING count(*) >= \
          {MANY_ROWS}) AS many GROUP BY {bucket} ORDER BY {bucket}",
         quoted(&rollup.store)
     );

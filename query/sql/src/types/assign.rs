@@ -60,6 +60,13 @@ pub(crate) fn assign(values: &ArrayRef, column_type: &ColumnType, zone: &str) ->
         (DataType::Float32 | DataType::Float64, ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8) => {
             rounded(values, column_type)
         }
+        (DataType::Decimal128(..), ColumnType::Int2 | ColumnType::Int4 | ColumnType::Int8) => {
+            // Arrow rounds between numerics, half away from zero, but not to integers.
+            let whole = DataType::Decimal128(38, 0);
+            let whole = cast_with_options(values, &whole, &strict()).map_err(|e| cast_error(&e, column_type))?;
+            cast_with_options(&whole, &wanted, &strict())
+                .map_err(|_| SqlError::new(b"22003", format!("{} out of range", type_text(column_type))))
+        }
         (DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..), ColumnType::Array(of)) => {
             lists(values, of, zone)
         }

@@ -2,6 +2,7 @@
 
 mod assign;
 mod declare;
+pub mod float_text;
 mod json;
 mod parse;
 mod planner;

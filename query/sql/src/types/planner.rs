@@ -9,7 +9,9 @@ use datafusion::{
     sql::sqlparser::ast::{DataType as SqlType, TimezoneInfo},
 };
 
-use super::{UTC, declared_type, query_field};
+use chronolith_storage::table::ColumnType;
+
+use super::{PG_TYPE, UTC, declared_type, query_field};
 
 /// Plans the types of casts as PostgreSQL means them: FLOAT has 64 bits, times have microseconds.
 #[derive(Debug)]
@@ -28,6 +30,15 @@ impl TypePlanner for PgTypes {
             return Ok(Some(Arc::new(Field::new("", data_type, true))));
         }
         // A type that there is not as a column's may still be one of DataFusion's.
-        Ok(declared_type(sql_type).ok().map(|column_type| Arc::new(query_field("", &column_type, true))))
+        Ok(declared_type(sql_type).ok().map(|column_type| {
+            let field = query_field("", &column_type, true);
+            // What is cast to text is no JSON or UUID any more, though it is held as before.
+            let of_text = column_type == ColumnType::Text;
+            Arc::new(if of_text {
+                field.with_metadata([(PG_TYPE.to_owned(), "text".to_owned())].into())
+            } else {
+                field
+            })
+        }))
     }
 }

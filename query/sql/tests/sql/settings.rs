@@ -75,9 +75,9 @@ fn a_zone_counts_wherever_clocks_are_looked_at() {
     let cases = [
         ("date_trunc('day', at)", "2026-03-28T23:00:00Z"),
         ("date_trunc('century', at)", "2000-12-31T23:00:00Z"),
-        ("extract(day FROM at), extract(hour FROM at), date_part('second', at)", "29.0|0.0|0.0"),
+        ("extract(day FROM at), extract(hour FROM at), date_part('second', at)", "29|0|0.0"),
         ("extract(epoch FROM at) = extract(epoch FROM at AT TIME ZONE 'UTC')", "true"),
-        ("extract(timezone FROM at), extract(timezone_hour FROM at)", "3600.0|1.0"),
+        ("extract(timezone FROM at), extract(timezone_hour FROM at)", "3600|1"),
         ("to_char(at, 'YYYY-MM-DD HH24:MI TZ OF')", "2026-03-29 00:30 CET +01"),
         ("at::date, at::timestamp, at::time", "2026-03-29|2026-03-29T00:30:00|00:30:00"),
         ("at::text", "2026-03-29 00:30:00+01"),

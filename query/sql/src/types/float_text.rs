@@ -3,7 +3,7 @@
 use std::io::Write as _;
 
 /// Writes a `float8`.
-pub(crate) fn write_f64(out: &mut Vec<u8>, number: f64) {
+pub fn write_f64(out: &mut Vec<u8>, number: f64) {
     if number.is_finite() {
         // Numbers with a larger exponent than this are written with it, as C's `%g` with 15 digits.
         lay_out(out, &format!("{number:e}"), 15);
@@ -13,7 +13,7 @@ pub(crate) fn write_f64(out: &mut Vec<u8>, number: f64) {
 }
 
 /// Writes a `float4`.
-pub(crate) fn write_f32(out: &mut Vec<u8>, number: f32) {
+pub fn write_f32(out: &mut Vec<u8>, number: f32) {
     if number.is_finite() {
         lay_out(out, &format!("{number:e}"), 6);
     } else {
