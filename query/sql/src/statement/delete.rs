@@ -97,6 +97,10 @@ pub(crate) async fn run(
     let (schema, batches) = found?;
     let batch = arrow::compute::concat_batches(schema.inner(), &batches)?;
     let (ids, places) = distinct_ids(batch.column(0))?;
+    if returned.is_none() {
+        // The query told nothing but ids.
+        return finish(connection, &target, &ids, (&batch, None), None, &answered);
+    }
     let batch = match &places {
         None => batch,
         Some(places) => arrow::compute::take_record_batch(&batch, places)?,
