@@ -34,6 +34,7 @@ use crate::{
     rollup,
     session::Session,
     types::{PgTypes, UTC},
+    whole_order::WholeOrder,
 };
 
 /// Stack of each thread. Trees of expressions are walked by recursion; only what is used takes memory.
@@ -252,6 +253,7 @@ impl SqlEngine {
             .with_table_function_list(SessionStateDefaults::default_table_functions())
             .with_expr_planners(SessionStateDefaults::default_expr_planners())
             .with_type_planner(Arc::new(PgTypes))
+            .with_physical_optimizer_rule(Arc::new(WholeOrder))
             .with_physical_optimizer_rule(Arc::new(GiveWay))
             .build();
         let context = SessionContext::new_with_state(state);

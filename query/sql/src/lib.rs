@@ -24,6 +24,7 @@ mod stop;
 mod stored;
 pub mod types;
 mod undo;
+mod whole_order;
 
 pub use datafusion::common::ScalarValue;
 pub use engine::{SqlEngine, SqlOptions};

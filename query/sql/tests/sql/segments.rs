@@ -132,3 +132,19 @@ fn counts_and_bounds_come_from_footers() {
     // A filter makes it read.
     assert!(plan(&mut session, "SELECT count(*) FROM events WHERE price > 3").contains("blocks="));
 }
+
+/// In each part of a union a key may be constant, and still it orders the rows of all.
+#[test]
+fn first_rows_are_sought_by_the_whole_order() {
+    let (_engine, sql) = database();
+    let mut session = sql.session("a", "chronolith");
+    table(&mut session);
+    insert(&mut session, 1, 10);
+    let told = plan(
+        &mut session,
+        "SELECT 2 AS part, n FROM events UNION ALL SELECT 1, n FROM events ORDER BY n, part LIMIT 3",
+    );
+    let (_, sort) = told.split_once("TopK(fetch=3)").unwrap_or_else(|| panic!("{told}"));
+    let keys = sort.split_once(']').map(|(keys, _)| keys).unwrap_or_default();
+    assert!(keys.contains("n@1") && keys.contains("part@0"), "{told}");
+}
