@@ -1,8 +1,9 @@
 //! Queries: what is selected, from what, of which groups, in which order.
 //!
 //! Not generated, since it is refused or known to differ: FULL and RIGHT JOIN with `*` of USING, INTERSECT ALL and EXCEPT
-//! ALL, equal groups in CUBE, LATERAL with LIMIT, rows as values, GROUPS and EXCLUDE in frames, literals of bits, sums and averages of float4 and
-//! intervals, variances of integers (numerics in PostgreSQL), and generate_series (bigints here).
+//! ALL, equal groups in CUBE, casts of a column that is a group itself (DataFusion gives both one name), LATERAL with
+//! LIMIT, rows as values, GROUPS and EXCLUDE in frames, literals of bits, sums and averages of float4 and intervals,
+//! variances of integers (numerics in PostgreSQL), and generate_series (bigints here).
 
 use crate::{
     aggregates::{aggregate, window},
@@ -143,7 +144,15 @@ fn groups(dice: &mut Dice) -> Select {
         .collect();
     let sets = if groups.is_empty() { "" } else { dice.pick(&["", "", "", "", "ROLLUP", "CUBE"]) };
     let mut groups = groups;
-    if !sets.is_empty() && groups.iter().skip(1).any(|group| group.text() == groups[0].text()) {
+    let uncast = |group: &Node| {
+        let text = group.text();
+        text.strip_prefix("CAST(")
+            .and_then(|cast| cast.split_once(" AS "))
+            .map_or(text.clone(), |(of, _)| of.to_owned())
+    };
+    let is_alike =
+        |group: &Node| (!sets.is_empty() || group.text() != groups[0].text()) && uncast(group) == uncast(&groups[0]);
+    if groups.iter().skip(1).any(is_alike) {
         groups.truncate(1);
     }
     let mut items = groups.clone();
