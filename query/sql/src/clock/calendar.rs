@@ -4,7 +4,6 @@ use std::io::Write as _;
 
 use super::{DAY_MICROS, Zone};
 
-const DAY_NANOS: i128 = DAY_MICROS as i128 * 1000;
 /// Years that a text may name: beyond them microseconds do not fit 64 bits.
 const MAX_YEAR: i64 = 290_000;
 
@@ -60,14 +59,10 @@ pub fn write_date(out: &mut Vec<u8>, days: i32) {
 /// Writes a time of day, or another number of microseconds as hours, minutes and seconds.
 pub fn write_time(out: &mut Vec<u8>, micros: i64) {
     let micros = micros.unsigned_abs();
-    write_clock(out, micros / 1_000_000, micros % 1_000_000, 6);
-}
-
-/// Writes seconds as a clock shows them, and a fraction of so many digits without the zeros at its end.
-fn write_clock(out: &mut Vec<u8>, seconds: u64, fraction: u64, digits: usize) {
+    let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
     let _ = write!(out, "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
     if fraction > 0 {
-        let _ = write!(out, ".{fraction:0digits$}");
+        let _ = write!(out, ".{fraction:06}");
         while out.last() == Some(&b'0') {
             out.pop();
         }
@@ -77,20 +72,15 @@ fn write_clock(out: &mut Vec<u8>, seconds: u64, fraction: u64, digits: usize) {
 /// Writes a moment, in microseconds since 1970: with a zone as that zone's clocks show it, and its offset.
 pub fn write_timestamp(out: &mut Vec<u8>, micros: i64, zone: Option<&Zone>) {
     match micros {
-        i64::MAX => out.extend_from_slice(b"infinity"),
-        i64::MIN => out.extend_from_slice(b"-infinity"),
-        micros => write_nanos(out, i128::from(micros) * 1000, zone),
+        i64::MAX => return out.extend_from_slice(b"infinity"),
+        i64::MIN => return out.extend_from_slice(b"-infinity"),
+        _ => {}
     }
-}
-
-/// The same in nanoseconds, of which it writes as many digits as there are.
-pub(crate) fn write_nanos(out: &mut Vec<u8>, nanos: i128, zone: Option<&Zone>) {
-    let offset = zone.map(|zone| zone.offset_at(nanos.div_euclid(1_000_000_000) as i64));
-    let local = nanos + i128::from(offset.unwrap_or(0)) * 1_000_000_000;
-    let era = write_days(out, local.div_euclid(DAY_NANOS) as i64);
+    let offset = zone.map(|zone| zone.offset_at(micros.div_euclid(1_000_000)));
+    let local = micros.saturating_add(offset.unwrap_or(0) * 1_000_000);
+    let era = write_days(out, local.div_euclid(DAY_MICROS));
     out.push(b' ');
-    let clock = local.rem_euclid(DAY_NANOS) as u64;
-    write_clock(out, clock / 1_000_000_000, clock % 1_000_000_000, 9);
+    write_time(out, local.rem_euclid(DAY_MICROS));
     if let Some(offset) = offset {
         out.push(if offset < 0 { b'-' } else { b'+' });
         let seconds = offset.unsigned_abs();

@@ -7,7 +7,6 @@ mod interval;
 mod read;
 mod zone;
 
-pub(crate) use calendar::write_nanos;
 pub use calendar::{write_date, write_time, write_timestamp};
 pub use interval::{parse_interval, spans, write_interval};
 pub(crate) use read::parse_moment_nanos;

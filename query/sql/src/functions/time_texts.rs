@@ -17,7 +17,7 @@ use datafusion::{
 
 use super::scalar::{Arg, Call, Scalar, Shape, exactly};
 use crate::{
-    clock::{self, Wrong, Zone, unit_nanos},
+    clock::{self, Wrong, Zone, out_of_range, unit_nanos},
     error::SqlError,
 };
 
@@ -238,10 +238,12 @@ pub(super) fn texts(times: &ArrayRef, zones: &StringViewArray) -> Result<StringV
             let nanos = i128::from(unit_nanos(*unit));
             for row in 0..times.len() {
                 let time = plain.value(row);
-                put(row, &mut |text, zone| match time {
-                    i64::MAX | i64::MIN if nanos == 1000 => clock::write_timestamp(text, time, None),
-                    time => clock::write_nanos(text, i128::from(time) * nanos, to.as_ref().map(|_| zone)),
-                })?;
+                // Microseconds, as clients are shown.
+                let micros = match time {
+                    i64::MAX | i64::MIN => time,
+                    time => i64::try_from((i128::from(time) * nanos).div_euclid(1000)).map_err(|_| out_of_range())?,
+                };
+                put(row, &mut |text, zone| clock::write_timestamp(text, micros, to.as_ref().map(|_| zone)))?;
             }
         }
         DataType::Date32 => {
