@@ -2,6 +2,9 @@
 
 use std::borrow::Cow;
 
+/// What may stand around an element and is no part of it; other blanks of Unicode are.
+const BLANKS: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
+
 /// Writes an array of these elements; `None` is null.
 pub fn write<'a>(out: &mut Vec<u8>, elements: impl Iterator<Item = Option<Cow<'a, [u8]>>>) {
     out.push(b'{');
@@ -47,16 +50,16 @@ pub enum ArrayError {
 /// # Errors
 /// When it is malformed, or not of one dimension.
 pub fn read(text: &str) -> Result<Vec<Option<String>>, ArrayError> {
-    let text = text.trim();
+    let text = text.trim_matches(BLANKS);
     if text.starts_with('[') {
         return Err(ArrayError::Shape);
     }
     let inner = text.strip_prefix('{').and_then(|t| t.strip_suffix('}')).ok_or(ArrayError::Syntax)?;
-    if inner.trim().is_empty() {
+    if inner.trim_matches(BLANKS).is_empty() {
         return Ok(Vec::new());
     }
     let mut elements = Vec::new();
-    let mut rest = inner.trim_start();
+    let mut rest = inner.trim_start_matches(BLANKS);
     loop {
         let (element, after) = match rest.as_bytes().first() {
             Some(b'{') => return Err(ArrayError::Shape),
@@ -64,9 +67,9 @@ pub fn read(text: &str) -> Result<Vec<Option<String>>, ArrayError> {
             _ => plain(rest)?,
         };
         elements.push(element);
-        match after.trim_start().strip_prefix(',') {
-            Some(next) => rest = next.trim_start(),
-            None if after.trim().is_empty() => return Ok(elements),
+        match after.trim_start_matches(BLANKS).strip_prefix(',') {
+            Some(next) => rest = next.trim_start_matches(BLANKS),
+            None if after.trim_matches(BLANKS).is_empty() => return Ok(elements),
             None => return Err(ArrayError::Syntax),
         }
     }
@@ -90,6 +93,8 @@ fn quoted(text: &str) -> Result<(Option<String>, &str), ArrayError> {
 fn plain(text: &str) -> Result<(Option<String>, &str), ArrayError> {
     let mut element = String::new();
     let mut escaped = false;
+    // Blanks behind this are no part of it; those that are escaped are.
+    let mut kept = 0;
     let mut end = text.len();
     let mut characters = text.char_indices();
     while let Some((at, character)) = characters.next() {
@@ -102,11 +107,15 @@ fn plain(text: &str) -> Result<(Option<String>, &str), ArrayError> {
             '\\' => {
                 escaped = true;
                 element.push(characters.next().ok_or(ArrayError::Syntax)?.1);
+                kept = element.len();
             }
-            other => element.push(other),
+            other => {
+                element.push(other);
+                kept = if BLANKS.contains(&other) { kept } else { element.len() };
+            }
         }
     }
-    element.truncate(element.trim_end().len());
+    element.truncate(kept);
     if element.is_empty() {
         return Err(ArrayError::Syntax);
     }
@@ -131,6 +140,9 @@ mod tests {
         assert_eq!(read_back, expected);
         assert_eq!(read(" { 1 , 2 } ").unwrap(), [Some("1".to_owned()), Some("2".to_owned())]);
         assert_eq!(read("{}").unwrap(), []);
+        // No-break spaces are no blanks, nor are those that are escaped.
+        let kept = ["\u{a0}x\u{a0}", "a ", " "].map(|text| Some(text.to_owned()));
+        assert_eq!(read("{\u{a0}x\u{a0},a\\  , \\ }").unwrap(), kept);
     }
 
     #[test]

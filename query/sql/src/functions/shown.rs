@@ -117,7 +117,7 @@ fn list(elements: &StringViewArray, out: &mut String) {
             out.push_str("NULL");
             continue;
         };
-        let special = |c: char| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_whitespace();
+        let special = |c: char| matches!(c, '{' | '}' | ',' | '"' | '\\') || c.is_ascii_whitespace() || c == '\u{b}';
         // Lists inside are written as they are.
         let nested = element.starts_with('{') && element.ends_with('}');
         if !nested && (element.is_empty() || element.eq_ignore_ascii_case("null") || element.contains(special)) {

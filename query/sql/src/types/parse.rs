@@ -282,18 +282,21 @@ pub(super) fn list_of(values: &ArrayRef, lengths: &[Option<usize>]) -> Result<Ar
     Ok(Arc::new(list.map_err(|e| SqlError::new(b"54000", e.to_string()))?))
 }
 
+/// What may stand around an element and is no part of it; other blanks of Unicode are.
+const BLANKS: [char; 6] = [' ', '\t', '\n', '\r', '\u{b}', '\u{c}'];
+
 fn array_elements(text: &str, of: &ColumnType, out: &mut Vec<String>) -> Result<()> {
     let malformed = || {
         SqlError::new(b"22P02", format!("malformed array literal: {}", quoted(text)))
             .with_hint("an array of one dimension is written as {1,2,3}")
     };
-    let inner = text.trim().strip_prefix('{').and_then(|t| t.strip_suffix('}')).ok_or_else(malformed)?;
-    if inner.trim().is_empty() {
+    let inner = text.trim_matches(BLANKS).strip_prefix('{').and_then(|t| t.strip_suffix('}')).ok_or_else(malformed)?;
+    if inner.trim_matches(BLANKS).is_empty() {
         return Ok(());
     }
     let mut chars = inner.chars().peekable();
     loop {
-        while chars.next_if(|c| c.is_whitespace()).is_some() {}
+        while chars.next_if(|c| BLANKS.contains(c)).is_some() {}
         let mut element = String::new();
         if chars.next_if_eq(&'"').is_some() {
             loop {
@@ -303,7 +306,7 @@ fn array_elements(text: &str, of: &ColumnType, out: &mut Vec<String>) -> Result<
                     other => element.push(other),
                 }
             }
-            while chars.next_if(|c| c.is_whitespace()).is_some() {}
+            while chars.next_if(|c| BLANKS.contains(c)).is_some() {}
         } else {
             while let Some(c) = chars.next_if(|c| *c != ',') {
                 match c {
@@ -312,7 +315,7 @@ fn array_elements(text: &str, of: &ColumnType, out: &mut Vec<String>) -> Result<
                     other => element.push(other),
                 }
             }
-            element.truncate(element.trim_end().len());
+            element.truncate(element.trim_end_matches(BLANKS).len());
             if element.eq_ignore_ascii_case("null") {
                 return Err(SqlError::unsupported(format!("a null element in an array of type {}[]", type_text(of))));
             }
