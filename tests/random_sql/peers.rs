@@ -182,10 +182,12 @@ fn command(program: &Path, own: Option<(u32, u32)>) -> Command {
 impl Postgres {
     fn start() -> Result<Self, String> {
         let programs = programs()?;
-        let directory = std::env::temp_dir().join(format!("chronolith-random-sql-{}", std::process::id()));
-        std::fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
         let root = std::fs::metadata("/proc/self").is_ok_and(|of| std::os::unix::fs::MetadataExt::uid(&of) == 0);
         let own = if root { USERS.iter().find_map(|name| user(name)) } else { None };
+        // A directory of root's own would be closed to the other user.
+        let place = if own.is_some() { PathBuf::from("/tmp") } else { std::env::temp_dir() };
+        let directory = place.join(format!("chronolith-random-sql-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).map_err(|e| format!("{}: {e}", directory.display()))?;
         if let Some((user, group)) = own {
             std::os::unix::fs::chown(&directory, Some(user), Some(group)).map_err(|e| e.to_string())?;
         }
