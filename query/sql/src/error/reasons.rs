@@ -38,11 +38,27 @@ const CODES: &[(&str, &[u8; 5])] = &[
 /// The error for a reason; `otherwise` is its code when the words tell none.
 pub(super) fn of(reason: String, otherwise: [u8; 5]) -> SqlError {
     let reason = reason.strip_prefix("Execution error: ").map_or(reason.clone(), str::to_owned);
+    if let Some(error) = no_function(&reason) {
+        return error;
+    }
     let code = CODES.iter().find(|(words, _)| reason.contains(words)).map_or(&otherwise, |(_, code)| code);
     if reason.contains("to store in a Decimal") {
         return SqlError::new(code, "numeric field overflow").with_detail(reason);
     }
     SqlError::new(code, reason)
+}
+
+/// The error that no function takes these arguments, without what DataFusion tells of itself.
+fn no_function(reason: &str) -> Option<SqlError> {
+    const WORDS: &str = "No function matches the given name and argument types";
+    let (_, call) = reason.split_once(WORDS).and_then(|_| reason.rsplit_once(&format!("{WORDS} '")))?;
+    let (call, _) = call.split_once("'. You might")?;
+    let own = reason.split_once("user-defined coercion failed with: Error during planning: ");
+    let message = match own.and_then(|(_, own)| own.split(WORDS).next()) {
+        Some(own) => own.trim().trim_end_matches('.').to_owned(),
+        None => format!("function {call} does not exist"),
+    };
+    Some(SqlError::new(b"42883", message).with_hint(format!("{WORDS}. You might need to add explicit type casts.")))
 }
 
 /// PostgreSQL's names of the types that Arrow names in errors of casts.
@@ -92,6 +108,27 @@ pub(super) fn cast(reason: String) -> SqlError {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_call_that_no_function_takes_is_told_without_what_it_is_planned_with() {
+        let wrong = "No function matches the given name and argument types 'f(Utf8, Date32)'. You might need to add explicit \
+                     type casts.\n\tCandidate functions:\n\tf(Any)";
+        for (before, message) in [
+            (
+                "Internal error: Function 'f' failed to match any signature, errors: ..",
+                "function f(Utf8, Date32) does not exist",
+            ),
+            (
+                "Execution error: Function 'f' user-defined coercion failed with: Error during planning: function f(text, \
+                 date) does not exist; it is called as f(text).",
+                "function f(text, date) does not exist; it is called as f(text)",
+            ),
+        ] {
+            let error = of(format!("{before} {wrong}"), *b"42000");
+            assert_eq!((error.state.as_str(), error.message.as_str()), ("42883", message));
+            assert!(error.hint.is_some_and(|hint| hint.contains("explicit type casts")));
+        }
+    }
 
     #[test]
     fn words_of_casts_become_postgres_errors() {

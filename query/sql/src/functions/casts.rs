@@ -35,12 +35,7 @@ impl AnalyzerRule for PgCasts {
     fn analyze(&self, plan: LogicalPlan, options: &ConfigOptions) -> Result<LogicalPlan> {
         let zone = zone_of(options);
         let up = |plan: LogicalPlan| {
-            let names = NamePreserver::new(&plan);
-            let mut schema = merge_schema(&plan.inputs());
-            if plan.inputs().is_empty() {
-                schema = DFSchema::clone(plan.schema());
-            }
-            let rewritten = plan.map_expressions(|expr| named(&names, expr, |expr| casts(expr, &schema, zone)))?;
+            let rewritten = each_expr(plan, |expr, schema| casts(expr, schema, zone))?;
             if rewritten.transformed { rewritten.map_data(LogicalPlan::recompute_schema) } else { Ok(rewritten) }
         };
         plan.transform_up_with_subqueries(up).map(|rewritten| rewritten.data)
@@ -51,8 +46,21 @@ impl AnalyzerRule for PgCasts {
     }
 }
 
+/// Changes the expressions of a node, whose inputs were changed, by what they are evaluated with. Columns keep their names.
+pub(super) fn each_expr(
+    plan: LogicalPlan,
+    change: impl Fn(Expr, &DFSchema) -> Result<Transformed<Expr>>,
+) -> Result<Transformed<LogicalPlan>> {
+    let names = NamePreserver::new(&plan);
+    let mut schema = merge_schema(&plan.inputs());
+    if plan.inputs().is_empty() {
+        schema = DFSchema::clone(plan.schema());
+    }
+    plan.map_expressions(|expr| named(&names, expr, |expr| change(expr, &schema)))
+}
+
 /// Changes an expression of a plan, whose column keeps its name; of grouping sets, the columns of the groups in them.
-pub(super) fn named(
+fn named(
     names: &NamePreserver,
     expr: Expr,
     change: impl Fn(Expr) -> Result<Transformed<Expr>>,
@@ -105,24 +113,22 @@ enum Way {
     Named,
 }
 
-fn is_text(of: &DataType) -> bool {
-    matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-}
-
 /// How a cast is done that Arrow does otherwise; nothing when it does the same.
 fn way(from: &Field, to: &Field) -> Option<Way> {
     use DataType as T;
     match (from.data_type(), to.data_type()) {
         (of, T::Int16 | T::Int32 | T::Int64) if of.is_floating() || of.is_decimal() => Some(Way::Assigned),
-        (of, T::List(_)) if is_text(of) => Some(Way::Assigned),
+        (of, T::List(_)) if of.is_string() => Some(Way::Assigned),
         // Functions of texts take bytes as they are.
-        (T::Binary | T::LargeBinary | T::BinaryView, of) if is_text(of) && to.metadata().is_empty() => None,
-        (of, to) if is_text(to) && shown::is_own(of) => Some(Way::Shown),
-        (of, written) if is_text(of) && is_text(written) => match to.metadata().get(PG_TYPE).map(String::as_str) {
-            Some("uuid") if from.metadata().get(PG_TYPE).is_none_or(|name| name != "uuid") => Some(Way::Assigned),
-            Some("text" | "varchar" | "bpchar") => Some(Way::Named),
-            _ => None,
-        },
+        (T::Binary | T::LargeBinary | T::BinaryView, of) if of.is_string() && to.metadata().is_empty() => None,
+        (of, to) if to.is_string() && shown::is_own(of) => Some(Way::Shown),
+        (of, written) if of.is_string() && written.is_string() => {
+            match to.metadata().get(PG_TYPE).map(String::as_str) {
+                Some("uuid") if from.metadata().get(PG_TYPE).is_none_or(|name| name != "uuid") => Some(Way::Assigned),
+                Some("text" | "varchar" | "bpchar") => Some(Way::Named),
+                _ => None,
+            }
+        }
         _ => None,
     }
 }
@@ -146,7 +152,7 @@ fn column_type(to: &Field) -> Option<ColumnType> {
             T::Decimal128(precision, scale) => {
                 ColumnType::Numeric { precision: Some(*precision), scale: u8::try_from(*scale).ok()? }
             }
-            of if is_text(of) => ColumnType::Text,
+            of if of.is_string() => ColumnType::Text,
             _ => return None,
         })
     };
@@ -179,7 +185,7 @@ impl PgCast {
             },
         };
         let cut = match self.to.metadata().get(PG_TYPMOD).and_then(|modifier| modifier.parse::<usize>().ok()) {
-            Some(modifier) if is_text(self.to.data_type()) => {
+            Some(modifier) if self.to.data_type().is_string() => {
                 let texts = strictly(&own, &DataType::Utf8View)?;
                 let short =
                     texts.as_string_view().iter().map(|text| text.map(|t| shortened(t, modifier.saturating_sub(4))));

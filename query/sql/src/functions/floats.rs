@@ -10,14 +10,11 @@ use datafusion::{
         tree_node::{Transformed, TreeNode},
     },
     config::ConfigOptions,
-    logical_expr::{
-        Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, cast, expr_rewriter::NamePreserver,
-        utils::merge_schema,
-    },
+    logical_expr::{Expr, ExprSchemable, LogicalPlan, Operator, Projection, Union, cast},
     optimizer::AnalyzerRule,
 };
 
-use super::casts::named;
+use super::casts::each_expr;
 
 /// Functions whose results are of the one type that all their arguments are made.
 const OF_ALL: &[&str] = &["coalesce", "greatest", "least", "nullif"];
@@ -38,10 +35,7 @@ impl AnalyzerRule for Floats {
                 changed.set(true);
                 return Ok(Transformed::yes(LogicalPlan::Union(Union::try_new_with_loose_types(union.inputs)?)));
             }
-            let names = NamePreserver::new(&plan);
-            let schema = merge_schema(&plan.inputs());
-            let rewritten =
-                plan.map_expressions(|expr| named(&names, expr, |expr| expr.transform_up(|expr| one(expr, &schema))))?;
+            let rewritten = each_expr(plan, |expr, schema| expr.transform_up(|expr| one(expr, schema)))?;
             if rewritten.transformed {
                 changed.set(true);
             }

@@ -13,16 +13,14 @@ use datafusion::{
     logical_expr::{
         Expr, ExprSchemable, LogicalPlan, ScalarUDF,
         expr::{Between, InList},
-        expr_rewriter::NamePreserver,
         lit,
-        utils::merge_schema,
     },
     optimizer::AnalyzerRule,
     sql::sqlparser::ast::BinaryOperator,
 };
 
 use super::{
-    casts::named,
+    casts::each_expr,
     interval::{self, INTERVAL},
     scalar::{Arg, Scalar, exactly},
     time_texts::written,
@@ -91,11 +89,7 @@ pub(super) struct SpanTexts;
 
 impl AnalyzerRule for SpanTexts {
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let read_plan = |plan: LogicalPlan| {
-            let names = NamePreserver::new(&plan);
-            let schema = merge_schema(&plan.inputs());
-            plan.map_expressions(|expr| named(&names, expr, |expr| expr.transform_up(|expr| list(expr, &schema))))
-        };
+        let read_plan = |plan| each_expr(plan, |expr, schema| expr.transform_up(|expr| list(expr, schema)));
         plan.transform_up_with_subqueries(read_plan).map(|rewritten| rewritten.data)
     }
 

@@ -43,10 +43,6 @@ const fn round() -> Scalar {
     Scalar::new("time_rounded", ROUND, |args| Ok(args[1].clone()), |call| rounded(&call.array(0)?, call.returns))
 }
 
-const fn is_text(of: &DataType) -> bool {
-    matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
-}
-
 /// Whether values of a type are read and written here.
 pub(super) const fn is_time(of: &DataType) -> bool {
     matches!(
@@ -64,7 +60,7 @@ pub(super) const fn is_time(of: &DataType) -> bool {
 /// # Errors
 /// When a constant is no time.
 pub(super) fn converted(expr: &Expr, from: &DataType, to: &DataType, zone: &Expr) -> Result<Option<Expr>> {
-    if is_text(from) && is_time(to) && !matches!(to, DataType::Duration(_)) {
+    if from.is_string() && is_time(to) && !matches!(to, DataType::Duration(_)) {
         let zone_name = written(zone).unwrap_or_default();
         if let Some(text) = written(expr) {
             return Ok(Some(lit(value(text, to, &known(zone_name)?)?)));
@@ -76,7 +72,7 @@ pub(super) fn converted(expr: &Expr, from: &DataType, to: &DataType, zone: &Expr
         };
         return Ok(Some(read().udf().call(vec![text, zone.clone(), of])));
     }
-    if is_time(from) && is_text(to) {
+    if is_time(from) && to.is_string() {
         let text = write().udf().call(vec![expr.clone(), zone.clone()]);
         return Ok(Some(if to == &DataType::Utf8View {
             text

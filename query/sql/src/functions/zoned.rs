@@ -18,15 +18,13 @@ use datafusion::{
     logical_expr::{
         BinaryExpr, Expr, ExprSchemable, LogicalPlan, Operator, ScalarUDF, binary_expr, cast,
         expr::{Between, ScalarFunction},
-        expr_rewriter::NamePreserver,
         lit,
-        utils::merge_schema,
     },
     optimizer::AnalyzerRule,
 };
 
 use super::{
-    casts::named,
+    casts::each_expr,
     datetime::{self, column, naive},
     from_char, interval, make,
     scalar::{Arg, Call, Scalar, Shape, exactly},
@@ -98,13 +96,8 @@ impl AnalyzerRule for SessionZone {
 
 /// A plan, whose inputs were rewritten, in a zone.
 fn whole(plan: LogicalPlan, zone: &str) -> Result<Transformed<LogicalPlan>> {
-    let names = NamePreserver::new(&plan);
-    let mut schema = merge_schema(&plan.inputs());
-    if plan.inputs().is_empty() {
-        schema = DFSchema::clone(plan.schema());
-    }
-    let rewritten = plan.map_expressions(|expr| named(&names, expr, |expr| in_zone(expr, &schema, zone)))?;
-    let rewritten = rewritten.transform_data(|plan| sorted_by_length(plan, &schema))?;
+    let rewritten = each_expr(plan, |expr, schema| in_zone(expr, schema, zone))?;
+    let rewritten = rewritten.transform_data(sorted_by_length)?;
     if !rewritten.transformed {
         return Ok(rewritten);
     }
@@ -113,11 +106,11 @@ fn whole(plan: LogicalPlan, zone: &str) -> Result<Transformed<LogicalPlan>> {
 }
 
 /// Sorts by the lengths of intervals where it sorts by intervals, which are ordered by their months.
-fn sorted_by_length(plan: LogicalPlan, schema: &DFSchema) -> Result<Transformed<LogicalPlan>> {
+fn sorted_by_length(plan: LogicalPlan) -> Result<Transformed<LogicalPlan>> {
     let LogicalPlan::Sort(mut sort) = plan else { return Ok(Transformed::no(plan)) };
     let mut changed = false;
     for key in &mut sort.expr {
-        if is_span(&key.expr.get_type(schema)?) {
+        if is_span(&key.expr.get_type(sort.input.schema())?) {
             key.expr = interval::length().udf().call(vec![key.expr.clone()]);
             changed = true;
         }
@@ -149,10 +142,6 @@ const fn compares(op: Operator) -> bool {
 
 const fn is_span(of: &DataType) -> bool {
     matches!(of, DataType::Interval(_))
-}
-
-const fn is_text(of: &DataType) -> bool {
-    matches!(of, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View)
 }
 
 /// A zone as functions take it, which is as statements write it: with offsets to the west.
@@ -260,7 +249,7 @@ fn converted(expr: Expr, from: &DataType, to: &DataType, zone: &str) -> Option<E
 /// The text of a constant, which may be cast to another type of texts.
 fn constant(expr: &Expr) -> Option<&str> {
     match expr {
-        Expr::Cast(of) if is_text(of.field.data_type()) => written(&of.expr),
+        Expr::Cast(of) if of.field.data_type().is_string() => written(&of.expr),
         other => written(other),
     }
 }
